@@ -1,0 +1,6 @@
+//go:build !mutant_unsynced_names
+
+package mutant
+
+// UnsyncedNames lets a checkpoint name files whose directory entries are not synced.
+const UnsyncedNames = false
