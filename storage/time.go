@@ -1,0 +1,63 @@
+package storage
+
+import "github.com/almadia/almadia/storage/batch"
+
+// OffsetAt finds the first record from Start on and below offset below whose timestamp
+// is at or after ms, in ms since the Unix epoch. Records without a timestamp of their
+// own have that of their batch. ErrCorrupt.
+func (l *Log) OffsetAt(ms int64, below Offset) (at Offset, timestamp int64, found bool, err error) {
+	err = l.look(func(s *state) (err error) {
+		for seg := range s.segments {
+			if seg.maxTimestamp < ms || seg.end.offset <= s.head.start || seg.base.offset >= below {
+				continue
+			}
+			at, timestamp, found, err = s.offsetAt(seg, ms, below)
+			if found || err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil || !found {
+		return 0, 0, false, err
+	}
+	return at, timestamp, true, nil
+}
+
+func (s *state) offsetAt(seg segment, ms int64, below Offset) (at Offset, timestamp int64, found bool, err error) {
+	entries, err := s.indexOf(seg)
+	if err != nil {
+		return 0, 0, false, err
+	}
+	e, ok := seg.entryForTime(entries, ms)
+	if start := s.head.start; start > seg.base.offset {
+		if later, lok := seg.entryForOffset(entries, start); lok && (!ok || later.pos > e.pos) {
+			e, ok = later, true
+		}
+	}
+	sc := scanFrom(seg, e, ok)
+	defer sc.release()
+	for {
+		l, ok, err := sc.next()
+		if err != nil || !ok || l.BaseOffset >= below {
+			return 0, 0, false, err
+		}
+		if l.Kind != batch.Records || l.DefaultTime() < ms || l.NextOffset() <= s.head.start {
+			continue
+		}
+		if err := s.owns(seg, l); err != nil {
+			return 0, 0, false, err
+		}
+		frame := make([]byte, l.Size)
+		if err := seg.readFrame(l, frame); err != nil {
+			return 0, 0, false, err
+		}
+		at, timestamp, found, err = batch.TimeFrom(frame, l.Header, s.head.start, ms)
+		if err != nil {
+			return 0, 0, false, seg.blame(l.pos, err)
+		}
+		if found {
+			return at, timestamp, at < below, nil
+		}
+	}
+}
