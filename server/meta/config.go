@@ -1,0 +1,73 @@
+package meta
+
+import "fmt"
+
+// Defaults and bounds of the settings of topics, in bytes.
+const (
+	defaultBatchBytes   = 1 << 20
+	defaultRecordBytes  = 1 << 20
+	defaultSegmentBytes = 128 << 20
+
+	maxBatchBytes = 16 << 20 // the format's own bound
+	// minSegmentBytes keeps the files of a log few: each costs a directory entry, a place in the
+	// checkpoint, and two journal records.
+	minSegmentBytes = 64 << 10
+	maxSegmentBytes = 1 << 30
+)
+
+// TopicConfig is what was set for a topic; nil means the default of the release.
+type TopicConfig struct {
+	MaxBatchBytes  *int32 // default 1 MiB, at least MaxRecordBytes; 1 byte to 16 MiB
+	MaxRecordBytes *int32 // default 1 MiB, at most MaxBatchBytes; 1 byte to 16 MiB
+	SegmentBytes   *int32 // default 128 MiB; 64 KiB to 1 GiB
+}
+
+// Limits are the settings that hold, in bytes. MaxRecordBytes <= MaxBatchBytes.
+type Limits struct{ MaxBatchBytes, MaxRecordBytes, SegmentBytes int32 }
+
+// Effective is what holds, defaults included. A batch can always hold one record of the
+// largest size: where only one of the two was set, the other follows it.
+func (c TopicConfig) Effective() Limits {
+	l := Limits{defaultBatchBytes, defaultRecordBytes, defaultSegmentBytes}
+	switch {
+	case c.MaxBatchBytes != nil && c.MaxRecordBytes != nil:
+		l.MaxBatchBytes, l.MaxRecordBytes = *c.MaxBatchBytes, *c.MaxRecordBytes
+	case c.MaxBatchBytes != nil:
+		l.MaxBatchBytes = *c.MaxBatchBytes
+		l.MaxRecordBytes = min(l.MaxRecordBytes, l.MaxBatchBytes)
+	case c.MaxRecordBytes != nil:
+		l.MaxRecordBytes = *c.MaxRecordBytes
+		l.MaxBatchBytes = max(l.MaxBatchBytes, l.MaxRecordBytes)
+	}
+	if c.SegmentBytes != nil {
+		l.SegmentBytes = *c.SegmentBytes
+	}
+	return l
+}
+
+// ConfigError names a setting of a topic that is out of bounds.
+type ConfigError struct{ Key, Problem string }
+
+func (e *ConfigError) Error() string { return e.Key + ": " + e.Problem }
+
+// Validate checks the bounds. The error is a *ConfigError; its Key is the name of the field in
+// the protobuf message.
+func (c TopicConfig) Validate() error {
+	for _, s := range []struct {
+		key    string
+		value  *int32
+		lo, hi int32
+	}{
+		{"max_batch_bytes", c.MaxBatchBytes, 1, maxBatchBytes},
+		{"max_record_bytes", c.MaxRecordBytes, 1, maxBatchBytes},
+		{"segment_bytes", c.SegmentBytes, minSegmentBytes, maxSegmentBytes},
+	} {
+		if s.value != nil && (*s.value < s.lo || *s.value > s.hi) {
+			return &ConfigError{s.key, fmt.Sprintf("is %d, must be %d to %d", *s.value, s.lo, s.hi)}
+		}
+	}
+	if l := c.Effective(); l.MaxRecordBytes > l.MaxBatchBytes {
+		return &ConfigError{"max_record_bytes", fmt.Sprintf("is %d, must not be above max_batch_bytes, %d", l.MaxRecordBytes, l.MaxBatchBytes)}
+	}
+	return nil
+}

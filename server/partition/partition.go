@@ -1,0 +1,230 @@
+package partition
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/almadia/almadia/internal/invariant"
+	"github.com/almadia/almadia/raft"
+	"github.com/almadia/almadia/storage"
+	"github.com/almadia/almadia/storage/batch"
+)
+
+// maxPendingBytes bounds what a partition holds uncommitted, in its queue and in raft.
+const maxPendingBytes = 32 << 20
+
+// Partition is the raft state machine of a partition's log. The methods of
+// raft.StateMachine belong to the replica; all others may be called by any goroutine.
+type Partition struct {
+	id         storage.LogID
+	mergeLimit int // payload bytes of a frame made of several writes
+
+	mu           sync.Mutex // guards what follows
+	replica      *raft.Replica
+	log          *storage.Log // nil before Restore
+	view         View
+	stopped      bool
+	queue        queue
+	pendingBytes int           // charges of the queue and of all flights; see maxPendingBytes
+	changed      chan struct{} // closed at the next change of view; nil if nobody waits
+}
+
+var _ raft.StateMachine = (*Partition)(nil)
+
+// View is what a partition shows its readers. The bounds count only while
+// Leadership.Ready.
+type View struct {
+	LogStart      storage.Offset
+	HighWatermark storage.Offset
+	Leadership    raft.Leadership
+}
+
+// New makes the partition of a log. maxBatchBytes bounds the payload of what merging makes.
+func New(id storage.LogID, maxBatchBytes int) *Partition {
+	return &Partition{id: id, mergeLimit: min(mergedBytes, maxBatchBytes)}
+}
+
+// ID is the partition's log.
+func (p *Partition) ID() storage.LogID { return p.id }
+
+// Attach gives the partition its replica, which it wakes when a batch waits.
+func (p *Partition) Attach(r *raft.Replica) {
+	p.mu.Lock()
+	p.replica = r
+	p.mu.Unlock()
+	r.Wake() // for what came before
+}
+
+// Restore takes the bounds of the log as of the applied index. The records themselves are
+// the state: nothing is read.
+func (p *Partition) Restore(log *storage.Log, applied storage.Index) error {
+	end, err := log.End(applied)
+	if err != nil {
+		return fmt.Errorf("restore partition of log %d: %w", p.id, err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.log = log
+	p.view.LogStart, p.view.HighWatermark = log.Start(), end
+	return nil
+}
+
+// Append queues a batch. done is called once, unless the batch is withdrawn: before Append
+// returns, if the batch is refused at once; else on the goroutine of the replica's shard. It
+// must not block, nor call back into the partition's writing methods.
+//
+// At most 32 MiB may wait to be committed; beyond, ErrOverloaded. A batch of any size is
+// taken when none waits. ErrNoLeader, ErrStopped: see Ready.
+func (p *Partition) Append(w Write, done func(Ack, error)) *Pending {
+	invariant.Check(w.PayloadAt >= batch.HeaderRoom && w.Count > 0, "write of %d records at %d", w.Count, w.PayloadAt)
+	pending := &Pending{partition: p, write: w, charge: cap(w.Buffer.B), done: done}
+	replica, err := p.enqueue(pending)
+	if err != nil {
+		w.Buffer.Release()
+		done(Ack{}, fmt.Errorf("append to log %d: %w", p.id, err))
+		return pending
+	}
+	if replica != nil {
+		replica.Wake()
+	}
+	return pending
+}
+
+func (p *Partition) enqueue(w *Pending) (*raft.Replica, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.ready(); err != nil {
+		return nil, err
+	}
+	if p.pendingBytes > 0 && p.pendingBytes+w.charge > maxPendingBytes {
+		return nil, ErrOverloaded
+	}
+	p.pendingBytes += w.charge
+	p.queue.push(w)
+	return p.replica, nil
+}
+
+// Take hands over what waits as frames of about maxBytes of payload in all, one at least.
+func (p *Partition) Take(maxBytes int) []*raft.Proposal {
+	flights := p.depart(maxBytes)
+	proposals := make([]*raft.Proposal, len(flights))
+	for i, f := range flights {
+		proposals[i] = f.propose()
+	}
+	return proposals
+}
+
+// depart moves writes from the queue to flights. From here on they cannot be withdrawn.
+func (p *Partition) depart(maxBytes int) []*flight {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var flights []*flight
+	for total := 0; p.queue.first != nil; {
+		n, size := p.queue.cut(p.mergeLimit)
+		if total += size; len(flights) > 0 && total > maxBytes {
+			break
+		}
+		flights = append(flights, &flight{partition: p, writes: p.queue.pop(n)})
+	}
+	return flights
+}
+
+// Apply moves the bounds, then answers the writes of the entry: what is acknowledged is
+// readable at once.
+func (p *Partition) Apply(a raft.Applied) error {
+	var f *flight
+	if a.Proposal != nil {
+		f, _ = a.Proposal.Context.(*flight)
+	}
+	start, err := trimmedTo(a)
+	var logStart storage.Offset
+	if err == nil {
+		logStart, err = p.advance(a.Header, start)
+	}
+	switch {
+	case err != nil && f != nil: // the replica stops, and will not settle this proposal again
+		f.fail(err)
+	case f != nil:
+		f.acknowledge(a.Header, logStart)
+	}
+	if err != nil {
+		return fmt.Errorf("apply entry %d of log %d: %w", a.Header.Index, p.id, err)
+	}
+	return nil
+}
+
+// trimmedTo is where an entry moves the log start: never past itself. 0 if it does not.
+func trimmedTo(a raft.Applied) (storage.Offset, error) {
+	if a.Header.Kind != batch.Trim {
+		return 0, nil
+	}
+	payload, err := a.Payload()
+	if err != nil {
+		return 0, err
+	}
+	start, err := batch.ParseTrim(payload)
+	return min(start, a.Header.BaseOffset), err
+}
+
+// advance moves the bounds past an entry.
+func (p *Partition) advance(h batch.Header, start storage.Offset) (logStart storage.Offset, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	v := &p.view
+	if h.BaseOffset != v.HighWatermark {
+		return 0, fmt.Errorf("it begins at offset %d, the high watermark is %d: %w", h.BaseOffset, v.HighWatermark, storage.ErrCorrupt)
+	}
+	if h.OffsetCount > 0 || start > v.LogStart {
+		v.HighWatermark = h.NextOffset()
+		v.LogStart = max(v.LogStart, start)
+		p.broadcast()
+	}
+	return v.LogStart, nil
+}
+
+// Lead takes note of who leads. What waits while nobody leads here is given back.
+func (p *Partition) Lead(l raft.Leadership) {
+	lost, err := p.follow(l)
+	for _, w := range lost {
+		w.write.Buffer.Release()
+		w.done(Ack{}, fmt.Errorf("append to log %d: %w", p.id, err))
+	}
+}
+
+// follow returns the writes that will not be proposed, and why.
+func (p *Partition) follow(l raft.Leadership) ([]*Pending, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stopped = l == raft.Leadership{}
+	p.view.Leadership = l
+	p.broadcast()
+	err := p.ready()
+	if err == nil {
+		return nil, nil
+	}
+	lost := p.queue.popAll()
+	for _, w := range lost {
+		p.pendingBytes -= w.charge
+	}
+	return lost, err
+}
+
+// ready is Ready under mu.
+func (p *Partition) ready() error {
+	switch {
+	case p.view.Leadership.Ready:
+		return nil
+	case p.stopped:
+		return ErrStopped
+	default:
+		return ErrNoLeader
+	}
+}
+
+// broadcast wakes all who wait for a change. Needs mu.
+func (p *Partition) broadcast() {
+	if p.changed != nil {
+		close(p.changed)
+		p.changed = nil
+	}
+}
