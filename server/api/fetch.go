@@ -1,0 +1,98 @@
+package api
+
+import (
+	"context"
+	"math"
+	"math/rand/v2"
+	"time"
+
+	almadiav1 "github.com/almadia/almadia/gen/go/almadia/v1"
+	"github.com/almadia/almadia/internal/rawcodec"
+)
+
+// maxFetchWait bounds a long poll.
+const maxFetchWait = 30 * time.Second
+
+// Fetch reads what is there, and waits for it if asked. Partitions have their turns, and
+// another one begins each time, so that none starves behind those before it.
+func (s *Service) Fetch(ctx context.Context, in *almadiav1.FetchRequest) (*rawcodec.Frame, error) {
+	options, err := checkFetch(in)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := answerBefore(ctx, min(in.MaxWait.AsDuration(), maxFetchWait))
+	defer cancel()
+	defer context.AfterFunc(s.draining, cancel)()
+
+	rs := &readers{options: options, records: math.MaxInt, first: rand.IntN(len(in.Partitions))}
+	defer rs.release()
+	for _, p := range in.Partitions {
+		rs.all = append(rs.all, s.openOrFail(p, &options))
+	}
+	resp := newResponse(&options)
+	rs.collect(ctx, resp, int(in.MinBytes))
+	if err := rs.tell(resp); err != nil {
+		return nil, err
+	}
+	frame := frame(rs.all)
+	s.metrics.fetched(frame.Len())
+	return frame, nil
+}
+
+func checkFetch(in *almadiav1.FetchRequest) (readOptions, error) {
+	options, err := parseReadOptions(in.Options)
+	if err == nil {
+		err = checkPlaces(in.Partitions, true)
+	}
+	switch {
+	case err != nil:
+	case len(in.Partitions) == 0:
+		err = fieldError("partitions", "is required")
+	case in.MinBytes < 0:
+		err = fieldError("min_bytes", "is %d, must not be negative", in.MinBytes)
+	case in.MaxWait != nil && !in.MaxWait.IsValid(), in.MaxWait.AsDuration() < 0:
+		err = fieldError("max_wait", "must be a duration from 0 to %v", maxFetchWait)
+	default:
+		err = checkDistinct(in.Partitions)
+	}
+	return options, err
+}
+
+// openOrFail opens a reader; one that cannot be opened has its err set.
+func (s *Service) openOrFail(p *almadiav1.PartitionPosition, o *readOptions) *reader {
+	at, err := s.find(p)
+	r := newReader(at)
+	if err == nil {
+		err = s.open(r, p.Position, o)
+	}
+	r.err = err
+	return r
+}
+
+// collect fills the response until it has enough, a partition fails, or ctx ends.
+func (rs *readers) collect(ctx context.Context, resp *response, minBytes int) {
+	enough := max(1, min(minBytes, resp.bytes))
+	for {
+		changes := rs.changes()
+		if rs.fill(resp) || resp.size >= enough || rs.failure() != nil || ctx.Err() != nil {
+			return
+		}
+		waitAny(ctx, changes)
+	}
+}
+
+// tell puts the errors of readers that have nothing else into the response. If that is all
+// of them, it returns the first instead.
+func (rs *readers) tell(resp *response) error {
+	failed := 0
+	for _, r := range rs.all {
+		if r.err != nil && r.part.empty() {
+			resp.tell(r)
+			failed++
+		}
+	}
+	if failed == len(rs.all) {
+		return rs.all[0].err
+	}
+	return nil
+}

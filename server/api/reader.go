@@ -1,0 +1,309 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"reflect"
+
+	almadiav1 "github.com/almadia/almadia/gen/go/almadia/v1"
+	"github.com/almadia/almadia/server/partition"
+	"github.com/almadia/almadia/storage"
+	"github.com/almadia/almadia/storage/batch"
+)
+
+const (
+	// turnBytes is what a reader takes before the next one has its turn.
+	turnBytes = 256 << 10
+	// noEnd is the end of a reader that follows its partition.
+	noEnd = storage.Offset(math.MaxInt64)
+)
+
+// errFull: what comes next has no room in this response, but may be the first of another.
+var errFull = errors.New("response is full")
+
+// reader reads one partition for a Fetch or a Tail. It is used by one goroutine.
+type reader struct {
+	spot
+	partition *partition.Partition
+	next      storage.Offset // to read
+	end       storage.Offset // records from here on are left alone
+	cursor    storage.Cursor
+	view      partition.View // of the last read
+	err       error          // it reads no more
+	part      part           // of the response that is being made
+}
+
+// newReader makes a reader that is not open.
+func newReader(at spot) *reader { return &reader{spot: at, end: noEnd} }
+
+// part is what a response has of one partition: runs of encoded records or batches, or why
+// there are none.
+type part struct {
+	runs  []*batch.Buffer
+	bytes int // of runs
+	error *almadiav1.ErrorDetail
+}
+
+func (p *part) empty() bool { return p.bytes == 0 && p.error == nil }
+
+func (p *part) release() {
+	for _, b := range p.runs {
+		b.Release()
+	}
+	*p = part{}
+}
+
+// open finds the reader's partition, which must be led here, and where to begin: a checked
+// position.
+func (s *Service) open(r *reader, position *almadiav1.Position, o *readOptions) (err error) {
+	if r.partition, err = s.partitionHere(r.spot); err != nil {
+		return err
+	}
+	if err := r.partition.Ready(); err != nil {
+		return r.failed(err)
+	}
+	r.next, err = resolve(r.partition, position)
+	r.view = r.partition.View()
+	if err == nil {
+		err = inRange(r.next, r.view)
+	}
+	if offset, ok := o.resetTo(err); ok {
+		r.next, err = offset, nil
+	}
+	if err != nil {
+		return r.failed(err)
+	}
+	return nil
+}
+
+func inRange(at storage.Offset, v partition.View) error {
+	if at < v.LogStart || at > v.HighWatermark {
+		return &partition.OutOfRangeError{Asked: at, Start: v.LogStart, End: v.HighWatermark}
+	}
+	return nil
+}
+
+// failed wraps an error of the reader's partition.
+func (r *reader) failed(err error) error { return fmt.Errorf("read %v: %w", r.spot, err) }
+
+// done tells whether the reader has come to its end.
+func (r *reader) done() bool { return r.next >= r.end }
+
+// space is what a turn may take.
+type space struct {
+	bytes   int // of encoded records or batches
+	first   int // what the first one may need instead, where it is the first of the response; else 0
+	records int // stop after so many
+}
+
+// limit is the bound in bytes when n records have been taken.
+func (s space) limit(n int) int {
+	if n == 0 {
+		return max(s.bytes, s.first)
+	}
+	return s.bytes
+}
+
+// noRoom is the error when the first one needs more.
+func (s space) noRoom(required int) error {
+	if s.first == 0 {
+		return errFull
+	}
+	return &tightError{Required: required, Limit: s.first}
+}
+
+// turn moves what comes next, turnBytes at most, into the reader's part. It returns the
+// number of records, 0 at the end of the partition. Errors: errFull, *tightError, and those
+// of partition.Read.
+func (r *reader) turn(o *readOptions, room space) (int, error) {
+	for !r.done() {
+		run, err := r.read(o, max(1, min(room.bytes, turnBytes)))
+		if run == nil {
+			return 0, err
+		}
+		if n, err := r.take(run, o.format, room); n > 0 || err != nil {
+			return n, err
+		}
+		// There were only control frames, and the cursor is past them.
+	}
+	return 0, nil
+}
+
+// read reads whole frames, nil at the end of the partition.
+func (r *reader) read(o *readOptions, bytes int) (run *batch.Buffer, err error) {
+	run = batch.NewBuffer(bytes)
+	run.B, r.view, err = r.partition.Read(&r.cursor, r.next, bytes, run.B)
+	if to, ok := o.resetTo(err); ok {
+		r.next = to
+		run.B, r.view, err = r.partition.Read(&r.cursor, r.next, bytes, run.B[:0])
+	}
+	if err != nil || len(run.B) == 0 {
+		run.Release()
+		return nil, err
+	}
+	return run, nil
+}
+
+// take makes a run of frames, which it takes over, what the reader has next for the response.
+func (r *reader) take(run *batch.Buffer, format almadiav1.RecordFormat, room space) (n int, err error) {
+	var next storage.Offset
+	var required int
+	if format == almadiav1.RecordFormat_RECORD_FORMAT_BATCHES {
+		next, n, required, err = r.cut(run, room)
+	} else {
+		records := batch.NewBuffer(min(2*len(run.B), room.limit(0)))
+		next, n, required, err = r.splice(records, run.B, format == almadiav1.RecordFormat_RECORD_FORMAT_TEXT, room)
+		run.Release()
+		run = records
+	}
+	if err == nil && n == 0 && required > 0 {
+		err = room.noRoom(required)
+	}
+	if err != nil || n == 0 {
+		run.Release()
+		return 0, err
+	}
+	r.next = next
+	r.part.runs = append(r.part.runs, run)
+	r.part.bytes += len(run.B)
+	return n, nil
+}
+
+// cut cuts a run of stored frames off where the reader, or the room, ends. It returns the
+// offset to go on at, the number of records before it, and what the first frame with records
+// needs if it did not fit.
+func (r *reader) cut(run *batch.Buffer, room space) (next storage.Offset, n, required int, err error) {
+	end := 0
+	next = r.next
+	for end < len(run.B) && n < room.records {
+		h, err := batch.ParseHeader(run.B[end:])
+		if err != nil {
+			return next, 0, 0, err
+		}
+		if h.BaseOffset >= r.end {
+			break
+		}
+		if end+h.Size > room.limit(n) {
+			required = end + h.Size
+			break
+		}
+		end += h.Size
+		n += int(h.RecordCount)
+		next = h.NextOffset()
+	}
+	run.B = run.B[:end]
+	return next, n, required, nil
+}
+
+// splice appends the records of a run of stored frames to out, up to where the reader, or
+// the room, ends. Results as those of cut.
+func (r *reader) splice(out *batch.Buffer, run []byte, text bool, room space) (next storage.Offset, n, required int, err error) {
+	splice := batch.Splice{Text: text}
+	next = r.next
+	for len(run) > 0 && n < room.records {
+		h, err := batch.ParseHeader(run)
+		if err != nil {
+			return next, 0, 0, err
+		}
+		if h.BaseOffset >= r.end {
+			break
+		}
+		if h.Kind == batch.Records {
+			var k int
+			out.B, next, k, required, err = splice.Append(out.B, run[:h.Size], h, next, room.bytes, room.records-n)
+			if n == 0 && k == 0 && required > 0 && required <= room.first {
+				out.B, next, k, required, err = splice.Append(out.B, run[:h.Size], h, next, room.first, 1)
+			}
+			if err != nil {
+				return next, 0, 0, err
+			}
+			n += k
+			if next < h.NextOffset() {
+				break // no room for the rest; smaller records of later frames must not overtake it
+			}
+		}
+		run = run[h.Size:]
+	}
+	return next, n, required, nil
+}
+
+// readers read the partitions of one call in turns.
+type readers struct {
+	all     []*reader
+	options readOptions
+	first   int // whose turn is next
+	records int // left to read
+}
+
+// fill gives each reader its turns until the response is full or nothing is left to read,
+// and tells whether it is full. A reader that fails has its err set.
+func (rs *readers) fill(resp *response) (full bool) {
+	for took := true; took; {
+		took = false
+		for range rs.all {
+			if rs.records == 0 {
+				return true
+			}
+			r := rs.all[rs.first]
+			if r.err == nil {
+				n, err := resp.take(r, &rs.options, rs.records)
+				if err == errFull {
+					return true // this reader is the first of the next response
+				}
+				r.err = err
+				rs.records -= n
+				took = took || n > 0
+			}
+			rs.first = (rs.first + 1) % len(rs.all)
+		}
+	}
+	return false
+}
+
+// release gives up parts that were not sent.
+func (rs *readers) release() {
+	for _, r := range rs.all {
+		r.part.release()
+	}
+}
+
+// changes are the channels that tell when to fill again. Get them first, then fill, then
+// wait: or what changes in between is missed.
+func (rs *readers) changes() []<-chan struct{} {
+	changes := make([]<-chan struct{}, 0, len(rs.all))
+	for _, r := range rs.all {
+		if r.err == nil && !r.done() {
+			changes = append(changes, r.partition.Changed(r.next))
+		}
+	}
+	return changes
+}
+
+// failure is the error of the first reader that failed.
+func (rs *readers) failure() error {
+	for _, r := range rs.all {
+		if r.err != nil {
+			return r.err
+		}
+	}
+	return nil
+}
+
+// waitAny waits until one of the channels is closed or ctx ends.
+func waitAny(ctx context.Context, changes []<-chan struct{}) {
+	if len(changes) == 1 {
+		select {
+		case <-changes[0]:
+		case <-ctx.Done():
+		}
+		return
+	}
+	cases := make([]reflect.SelectCase, 0, 1+len(changes))
+	cases = append(cases, reflect.SelectCase{Dir: reflect.SelectRecv, Chan: reflect.ValueOf(ctx.Done())})
+	for _, c := range changes {
+		cases = append(cases, reflect.SelectCase{Dir: reflect.SelectRecv, Chan: reflect.ValueOf(c)})
+	}
+	reflect.Select(cases)
+}

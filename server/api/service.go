@@ -1,0 +1,89 @@
+package api
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/almadia/almadia/server/controller"
+	"github.com/almadia/almadia/server/meta"
+	"github.com/almadia/almadia/server/partition"
+	"google.golang.org/grpc/health"
+	"google.golang.org/grpc/health/grpc_health_v1"
+)
+
+// ReadyService is the name under which grpc.health.v1 tells whether the broker has
+// recovered and follows the metadata. The name "" tells only that it is alive.
+const ReadyService = "almadia.ready"
+
+// defaultHeartbeat keeps well below the 15 s that clients are promised.
+const defaultHeartbeat = 10 * time.Second
+
+// Config is what a Service needs. All but the last two are required.
+type Config struct {
+	Node       meta.NodeID // this broker
+	Metadata   *meta.Machine
+	Partitions *partition.Set
+	Controller *controller.Controller
+	Logger     *slog.Logger
+	Metrics    *Metrics
+
+	// AutoCreateTopics makes Produce create a topic that does not exist, with one partition.
+	AutoCreateTopics bool
+	// Heartbeat is the longest silence of a Tail; 0: 10 s.
+	Heartbeat time.Duration
+}
+
+// Service answers the calls of almadia.v1. Its methods are used by many goroutines at once.
+type Service struct {
+	node       meta.NodeID
+	metadata   *meta.Machine
+	partitions *partition.Set
+	controller *controller.Controller
+	logger     *slog.Logger
+	metrics    *Metrics
+	autoCreate bool
+	heartbeat  time.Duration
+
+	sticky   *sticky
+	health   *health.Server
+	draining context.Context // ended by Drain
+	drain    context.CancelFunc
+}
+
+// New makes a service that is alive and not ready.
+func New(cfg Config) *Service {
+	s := &Service{
+		node:       cfg.Node,
+		metadata:   cfg.Metadata,
+		partitions: cfg.Partitions,
+		controller: cfg.Controller,
+		logger:     cfg.Logger,
+		metrics:    cfg.Metrics,
+		autoCreate: cfg.AutoCreateTopics,
+		heartbeat:  cmp.Or(cfg.Heartbeat, defaultHeartbeat),
+		sticky:     newSticky(time.Now, rand.Int32N),
+		health:     health.NewServer(),
+	}
+	s.draining, s.drain = context.WithCancel(context.Background())
+	s.SetReady(false)
+	return s
+}
+
+// SetReady tells the health service whether calls can be expected to succeed.
+func (s *Service) SetReady(ready bool) {
+	is := grpc_health_v1.HealthCheckResponse_NOT_SERVING
+	if ready {
+		is = grpc_health_v1.HealthCheckResponse_SERVING
+	}
+	s.health.SetServingStatus(ReadyService, is)
+}
+
+// Drain says that the broker is about to stop: it is not ready any more, streams end with
+// BROKER_NOT_READY, and who waits for records is answered with what there is.
+func (s *Service) Drain() {
+	s.SetReady(false)
+	s.drain()
+}
