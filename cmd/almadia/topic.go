@@ -1,0 +1,202 @@
+package main
+
+import (
+	"encoding/hex"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	almadiav1 "github.com/almadia/almadia/gen/go/almadia/v1"
+	"github.com/spf13/cobra"
+	"google.golang.org/grpc"
+)
+
+func topicCommand(g *globals) *cobra.Command {
+	c := &cobra.Command{Use: "topic", Short: "Create, list, describe and delete topics"}
+	c.AddCommand(topicCreate(g), topicList(g), topicDescribe(g), topicDelete(g))
+	return c
+}
+
+// topicSettings are the settings of a topic by the name of their field.
+var topicSettings = map[string]func(*almadiav1.TopicConfig, int32){
+	"max_batch_bytes":  func(c *almadiav1.TopicConfig, v int32) { c.MaxBatchBytes = &v },
+	"max_record_bytes": func(c *almadiav1.TopicConfig, v int32) { c.MaxRecordBytes = &v },
+	"segment_bytes":    func(c *almadiav1.TopicConfig, v int32) { c.SegmentBytes = &v },
+}
+
+func topicCreate(g *globals) *cobra.Command {
+	var partitions, replicas int32
+	var settings []string
+	var check bool
+	c := &cobra.Command{
+		Use:   "create TOPIC",
+		Short: "Create a topic",
+		Example: `  almadia topic create orders --partitions 8
+  almadia topic create blobs -p 1 -c max_record_bytes=2MiB`,
+		Args: cobra.ExactArgs(1),
+		RunE: g.dialed(func(c *cobra.Command, args []string, conn *grpc.ClientConn) error {
+			config, err := parseSettings(settings)
+			if err != nil {
+				return usage(c, err)
+			}
+			ctx, cancel := g.call(c.Context())
+			defer cancel()
+			_, err = almadiav1.NewTopicServiceClient(conn).CreateTopic(ctx, &almadiav1.CreateTopicRequest{
+				Topic: &almadiav1.Topic{
+					Name: args[0], PartitionCount: partitions, ReplicationFactor: replicas, Config: config,
+				},
+				ValidateOnly: check,
+			})
+			if err != nil {
+				return err
+			}
+			done := "created"
+			if check {
+				done = "could be created"
+			}
+			_, err = fmt.Fprintf(c.OutOrStdout(), "topic %s %s, partitions: %d\n", args[0], done, partitions)
+			return err
+		}),
+	}
+	c.Flags().Int32VarP(&partitions, "partitions", "p", 1, "number of partitions")
+	c.Flags().Int32VarP(&replicas, "replicas", "r", 0, "copies of each partition; 0 lets the cluster choose")
+	c.Flags().StringArrayVarP(&settings, "config", "c", nil, "setting, as in max_record_bytes=2MiB; may be repeated")
+	c.Flags().BoolVar(&check, "validate-only", false, "only check whether it could be created")
+	return c
+}
+
+func parseSettings(settings []string) (*almadiav1.TopicConfig, error) {
+	config := &almadiav1.TopicConfig{}
+	for _, s := range settings {
+		key, value, ok := strings.Cut(s, "=")
+		set := topicSettings[key]
+		if !ok || set == nil {
+			return nil, fmt.Errorf("setting %q is none of max_batch_bytes=SIZE, max_record_bytes=SIZE, segment_bytes=SIZE", s)
+		}
+		n, err := parseSize(value)
+		if err != nil {
+			return nil, fmt.Errorf("setting %s: %w", key, err)
+		}
+		if n > 1<<31-1 {
+			return nil, fmt.Errorf("setting %s: %s is more than any setting takes", key, value)
+		}
+		set(config, int32(n))
+	}
+	return config, nil
+}
+
+func topicList(g *globals) *cobra.Command {
+	var prefix string
+	c := &cobra.Command{
+		Use:   "list",
+		Short: "List topics",
+		Args:  cobra.NoArgs,
+		RunE: g.dialed(func(c *cobra.Command, _ []string, conn *grpc.ClientConn) error {
+			w := newTable(c.OutOrStdout(), "TOPIC", "PARTITIONS", "REPLICAS")
+			client := almadiav1.NewTopicServiceClient(conn)
+			for token := ""; ; {
+				ctx, cancel := g.call(c.Context())
+				page, err := client.ListTopics(ctx, &almadiav1.ListTopicsRequest{Prefix: prefix, PageToken: token})
+				cancel()
+				if err != nil {
+					return err
+				}
+				for _, t := range page.Topics {
+					fmt.Fprintf(w, "%s\t%d\t%d\n", t.Name, t.PartitionCount, t.ReplicationFactor)
+				}
+				if token = page.NextPageToken; token == "" {
+					return w.Flush()
+				}
+			}
+		}),
+	}
+	c.Flags().StringVar(&prefix, "prefix", "", "only topics whose name begins so")
+	return c
+}
+
+func topicDescribe(g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use:   "describe TOPIC",
+		Short: "Show a topic, its settings and its partitions",
+		Args:  cobra.ExactArgs(1),
+		RunE: g.dialed(func(c *cobra.Command, args []string, conn *grpc.ClientConn) error {
+			topic, err := describe(g, c, almadiav1.NewTopicServiceClient(conn), args[0])
+			if err != nil {
+				return err
+			}
+			return printTopic(c.OutOrStdout(), topic)
+		}),
+	}
+}
+
+func printTopic(out io.Writer, t *almadiav1.Topic) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(w, "topic\t%s\n", t.Name)
+	fmt.Fprintf(w, "id\t%s\n", hex.EncodeToString(t.TopicId))
+	fmt.Fprintf(w, "created\t%s\n", t.CreateTime.AsTime().Format(time.RFC3339))
+	fmt.Fprintf(w, "partitions\t%d\n", t.PartitionCount)
+	fmt.Fprintf(w, "replicas\t%d\n", t.ReplicationFactor)
+	printSetting(w, "max_batch_bytes", t.EffectiveConfig.GetMaxBatchBytes(), t.Config.GetMaxBatchBytes() != 0)
+	printSetting(w, "max_record_bytes", t.EffectiveConfig.GetMaxRecordBytes(), t.Config.GetMaxRecordBytes() != 0)
+	printSetting(w, "segment_bytes", t.EffectiveConfig.GetSegmentBytes(), t.Config.GetSegmentBytes() != 0)
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	fmt.Fprintln(out)
+	p := newTable(out, "PARTITION", "LEADER", "EPOCH", "START", "END", "SIZE")
+	for _, part := range t.Partitions {
+		leader := "none"
+		if b := part.Leader.GetBroker(); b != nil {
+			leader = fmt.Sprint(b.Id)
+		}
+		fmt.Fprintf(p, "%d\t%s\t%d\t%d\t%d\t%s\n", part.GetPartition(), leader, part.Leader.GetLeaderEpoch(),
+			part.GetLogStartOffset(), part.GetHighWatermark(), formatSize(part.SizeBytes))
+	}
+	return p.Flush()
+}
+
+func printSetting(w io.Writer, name string, value int32, set bool) {
+	source := "default"
+	if set {
+		source = "set for this topic"
+	}
+	fmt.Fprintf(w, "%s\t%s (%s)\n", name, formatSize(int64(value)), source)
+}
+
+func topicDelete(g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use:   "delete TOPIC...",
+		Short: "Delete topics and their data",
+		Args:  cobra.MinimumNArgs(1),
+		RunE: g.dialed(func(c *cobra.Command, args []string, conn *grpc.ClientConn) error {
+			client := almadiav1.NewTopicServiceClient(conn)
+			for _, topic := range args {
+				ctx, cancel := g.call(c.Context())
+				_, err := client.DeleteTopic(ctx, &almadiav1.DeleteTopicRequest{Topic: topic})
+				cancel()
+				if err != nil {
+					return err
+				}
+				fmt.Fprintf(c.OutOrStdout(), "topic %s deleted\n", topic)
+			}
+			return nil
+		}),
+	}
+}
+
+// newTable starts a table of aligned columns; Flush prints it.
+func newTable(out io.Writer, columns ...string) *tabwriter.Writer {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, strings.Join(columns, "\t"))
+	return w
+}
+
+// describe asks what a topic is.
+func describe(g *globals, c *cobra.Command, client almadiav1.TopicServiceClient, topic string) (*almadiav1.Topic, error) {
+	ctx, cancel := g.call(c.Context())
+	defer cancel()
+	resp, err := client.GetTopic(ctx, &almadiav1.GetTopicRequest{Topic: topic})
+	return resp.GetTopic(), err
+}
