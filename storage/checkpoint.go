@@ -73,6 +73,10 @@ func (s *Store) checkpoint() error {
 	if c.err != nil {
 		return fmt.Errorf("checkpoint: %w", c.err)
 	}
+	// A second one of the same block would only cost the one before it its journal files.
+	if c.lsn == s.ckpt.kept[0] && !s.journal.Pressure() {
+		return nil
+	}
 	if err := s.await(c.written); err != nil {
 		return fmt.Errorf("checkpoint: %w", err)
 	}

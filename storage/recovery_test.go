@@ -572,3 +572,54 @@ func TestIndexIsOnlyAHelp(t *testing.T) {
 		})
 	}
 }
+
+// TestIdleCheckpoint: where nothing was journaled since the last checkpoint, another is not
+// made, and the older one stays good.
+func TestIdleCheckpoint(t *testing.T) {
+	var writes int
+	mem := vfs.NewMem()
+	cfg := tinyConfig(vfs.WithHook(mem, func(op vfs.Op) error {
+		if op.Kind.Changes() {
+			writes++
+		}
+		return nil
+	}))
+	s := open(t, cfg)
+	l, err := s.Create(7, 1, nil, Settings{}, nil)
+	must(t, err)
+	m, acked := &model{id: 7, replica: 1}, Index(0)
+	appendSome := func(n int) {
+		for range n {
+			frames := bind(m.next(m.last(), 1), records(1, 9000))
+			m.frames = append(m.frames, frames...)
+			l.Append(Append{Frames: frames}, func(err error) {
+				must(t, err)
+				acked++
+			})
+			_, err := s.FlushJournal()
+			must(t, err)
+		}
+	}
+	appendSome(4)
+	must(t, s.Checkpoint())
+	appendSome(4)
+	must(t, s.Checkpoint())
+	writes = 0
+	must(t, s.Checkpoint())
+	if writes > 0 {
+		t.Errorf("a checkpoint of nothing new makes %d changes", writes)
+	}
+	appendSome(6)
+	lsns, err := listCheckpoints(cfg)
+	must(t, err)
+	crashed := mem.Crash()
+	flip(t, crashed, cfg.Dir+"/"+checkpointName(lsns[0]), 30)
+	again, err := Open(tinyConfig(crashed))
+	if err != nil {
+		t.Fatalf("open with the older checkpoint: %v", err)
+	}
+	if got := again.Log(7).Last(); got != acked {
+		t.Errorf("last entry %d, want %d", got, acked)
+	}
+	must(t, again.Close())
+}
