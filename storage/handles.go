@@ -120,8 +120,8 @@ func (hs *handles) pinned(f *file) vfs.File {
 	return f.handle.file
 }
 
-// evict closes files nobody uses until few enough are open. Files in use are skipped,
-// a bounded number of them: they come to the front when they are used again.
+// evict closes files nobody uses until few enough are open. Files in use are passed over,
+// a bounded number of them, and come to the front, lest the next search meets them again.
 func (hs *handles) evict() {
 	const maxSkipped = 64
 	var closing []vfs.File
@@ -131,6 +131,7 @@ func (hs *handles) evict() {
 		f := el.Value.(*file)
 		el = el.Prev()
 		if f.handle.users > 0 {
+			hs.open.MoveToFront(f.handle.element)
 			skipped++
 			continue
 		}

@@ -159,3 +159,28 @@ func TestOpenFiles(t *testing.T) {
 		}
 	}
 }
+
+// TestOpenFilesBehindUnsyncedOnes: files with unsynced bytes, which nobody may close, do not
+// keep those from being closed that were used after them.
+func TestOpenFilesBehindUnsyncedOnes(t *testing.T) {
+	const unsynced = 100
+	f := newFixture(t, 100)
+	for i := range Index(60) {
+		f.append(i, 1, records(1, 100))
+	}
+	f.flush()
+	must(t, f.Checkpoint())
+	f.handles.max = 10
+	for i := Index(60); i < 60+unsynced; i++ {
+		f.append(i, 1, records(1, 100))
+		f.flush()
+	}
+	for i := range Index(60) {
+		if _, _, err := f.log.Frame(i + 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := f.handles.open.Len(); n > unsynced+f.handles.max {
+		t.Errorf("%d files are open, of which %d may be closed and %d are to stay", n, n-unsynced, f.handles.max)
+	}
+}
