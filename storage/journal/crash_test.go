@@ -12,7 +12,7 @@ import (
 // TestPowerLoss runs a journal through many starts, each of which ends somewhere inside
 // of a call, by a kill or a loss of power, or is closed.
 func TestPowerLoss(t *testing.T) {
-	for seed := range uint64(150) {
+	for seed := range uint64(120) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			mem := vfs.NewMem()
 			r := newRig(t, mem, seed)
@@ -65,7 +65,7 @@ func (r *rig) end(mem *vfs.Mem) *vfs.Mem {
 // TestCrashPoints crashes at every call that changes something, in a run that switches
 // files, makes new ones and uses old ones again.
 func TestCrashPoints(t *testing.T) {
-	for seed := range uint64(4) {
+	for seed := range uint64(3) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			mem := vfs.NewMem()
 			var r *rig

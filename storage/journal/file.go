@@ -3,6 +3,7 @@ package journal
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"syscall"
 )
@@ -25,26 +26,30 @@ func Create(cfg Config) (State, error) {
 	return s, nil
 }
 
-// makeFiles makes files that may be named afterwards. Zeros are written, for blocks that
-// were never written have no place on the disk yet, and a sync of data then has to
-// sync their allocation as well.
+// makeFiles makes files that may be named afterwards.
 func (c *Config) makeFiles(numbers []uint64) error {
 	if len(numbers) == 0 {
 		return nil
 	}
 	for _, number := range numbers {
 		if err := c.makeFile(number); err != nil {
-			return fmt.Errorf("make journal file %s: %w", c.name(number), err)
+			return err
 		}
 	}
-	if err := c.FS.SyncDir(c.Dir); err != nil {
-		return fmt.Errorf("make journal files: sync directory %s: %w", c.Dir, err)
+	return c.syncDir()
+}
+
+// makeFile makes and syncs a file of zeros. They are written, for where nothing was
+// written yet the disk has no place, and each sync of data would have to store one as well.
+func (c *Config) makeFile(number uint64) error {
+	if err := c.writeZeros(c.name(number)); err != nil {
+		return fmt.Errorf("make journal file %d: %w", number, err)
 	}
 	return nil
 }
 
-func (c *Config) makeFile(number uint64) error {
-	f, err := c.FS.OpenFile(c.name(number), os.O_RDWR|os.O_CREATE|os.O_TRUNC)
+func (c *Config) writeZeros(name string) error {
+	f, err := c.FS.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_TRUNC)
 	if err != nil {
 		return err
 	}
@@ -56,6 +61,21 @@ func (c *Config) makeFile(number uint64) error {
 		err = f.Sync()
 	}
 	return errors.Join(err, f.Close())
+}
+
+func (c *Config) syncDir() error {
+	if err := c.FS.SyncDir(c.Dir); err != nil {
+		return fmt.Errorf("sync journal directory %s: %w", c.Dir, err)
+	}
+	return nil
+}
+
+// discard removes a file for which the disk had no room.
+func (c *Config) discard(number uint64) error {
+	if err := c.FS.Remove(c.name(number)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove journal file %d: %w", number, err)
+	}
+	return nil
 }
 
 // diskFull tells errors that only keep a file from being made.

@@ -1,8 +1,6 @@
 package journal
 
 import (
-	"fmt"
-
 	"github.com/almadia/almadia/internal/invariant"
 	"github.com/almadia/almadia/internal/mutant"
 )
@@ -57,7 +55,8 @@ func (j *Journal) FlushIdle() error {
 
 // enter claims the writer and the work.
 func (j *Journal) enter() {
-	invariant.Check(j.flushing.CompareAndSwap(false, true), "journal: two goroutines flush, or done does")
+	claimed := j.flushing.CompareAndSwap(false, true)
+	invariant.Check(claimed, "journal: two goroutines flush, or done does")
 }
 
 func (j *Journal) exit() { j.flushing.Store(false) }
@@ -122,42 +121,11 @@ func (j *Journal) makeRoom() (bool, error) {
 	}
 	j.pool.retire(left, j.w.last)
 	named := j.named[number]
-	invariant.Check(named <= j.w.vouched, "journal file %d: named by block %d, vouched for is %d", number, named, j.w.vouched)
+	invariant.Check(named <= j.w.vouched, "journal file %d: named by block %d, vouched for is %d",
+		number, named, j.w.vouched)
 	if err := j.w.open(number); err != nil {
 		return false, err
 	}
-	invariant.Check(j.w.fits(len(j.w.block)), "journal: a block of %d bytes does not fit a file", len(j.w.block))
+	invariant.Check(j.w.fits(len(j.w.block)), "journal: a block of %d bytes fits no file", len(j.w.block))
 	return true, nil
-}
-
-// grow makes a file and names it in the tail of the one in use. It is then the next
-// start's, and the file kept for that until now is free.
-func (j *Journal) grow() (bool, error) {
-	number, ok := j.pool.next()
-	if !ok {
-		return false, nil
-	}
-	err := j.cfg.makeFiles([]uint64{number})
-	if diskFull(err) {
-		j.pool.stunt()
-		return false, j.discard(number)
-	}
-	if err != nil {
-		return false, err
-	}
-	j.pool.add(number)
-	if err := j.w.writePage(Record{Kind: KindFile, Number: number}); err != nil {
-		return false, err
-	}
-	j.named[number] = j.w.last
-	j.pool.release(number)
-	return true, nil
-}
-
-// discard removes a file for which the disk had no room.
-func (j *Journal) discard(number uint64) error {
-	if err := j.cfg.FS.Remove(j.cfg.name(number)); err != nil {
-		return fmt.Errorf("remove journal file %d: %w", number, err)
-	}
-	return nil
 }

@@ -185,8 +185,13 @@ func TestAFullJournalWaitsForACheckpoint(t *testing.T) {
 
 // TestADiskWithoutRoomForAFile is no error: the journal goes on with the files it has.
 func TestADiskWithoutRoomForAFile(t *testing.T) {
-	mem := vfs.NewMem()
-	j := open(t, small(mem))
+	mem, noEntry := vfs.NewMem(), false
+	j := open(t, small(vfs.WithHook(mem, func(op vfs.Op) error {
+		if noEntry && op.Kind == vfs.OpCreate {
+			return syscall.ENOSPC
+		}
+		return nil
+	})))
 	defer closeJournal(t, j)
 	mem.Limit(3*48<<10 + pageBytes)
 	var n notes
@@ -205,10 +210,18 @@ func TestADiskWithoutRoomForAFile(t *testing.T) {
 		t.Error("a file was tried again before a checkpoint")
 	}
 	mem.Limit(1 << 30)
+	noEntry = true
+	j.Checkpointed(j.Durable())
+	flush(t, j, ErrFull)
+	n.expect(t, "2@4")
+	noEntry = false
 	j.Checkpointed(j.Durable())
 	flush(t, j, nil)
-	n.expect(t, "2@4", "3@6")
-	if got := j.State(6).Files; !slices.Equal(got, []uint64{1, 2, 3, 4}) {
+	n.expect(t, "3@5")
+	j.Submit(redo(1, 30<<10), n.done("4"))
+	flush(t, j, nil)
+	n.expect(t, "4@7")
+	if got := j.State(7).Files; !slices.Equal(got, []uint64{1, 2, 3, 4}) {
 		t.Errorf("files %d", got)
 	}
 }

@@ -28,11 +28,13 @@ type Journal struct {
 	base  State // what Start was given
 	start LSN   // before the first block of this start
 	pool  *pool
-	named map[uint64]LSN // files made by this start: the block that names each
 
-	flushing atomic.Bool // by the goroutine that owns w and work
+	flushing atomic.Bool // by the goroutine that owns all up to made
 	w        writer
 	work     work
+	named    map[uint64]LSN // files made by this start: the block that names each
+	making   bool           // a file is being made, and made will tell
+	made     chan error
 
 	durable atomic.Uint64
 	written atomic.Int64 // bytes
@@ -58,9 +60,12 @@ const (
 	isClosed
 )
 
-// Start opens the journal after a replay up to last. s is what Replay or Create
-// returned, or names the same checkpoint or a later one. Start makes fresh files where
-// they are needed, and writes and syncs a first block with the records given.
+// Start opens the journal after a replay up to last, with a first block that holds the
+// records given and is synced when Start returns. It makes files where they are needed.
+//
+// s is what Replay or Create returned. A State that the owner put together, of the newest
+// durable checkpoint, is as good for what comes, but costs another reading of the files,
+// and the checkpoint before that one cannot be replayed from any more.
 func Start(cfg Config, s State, last LSN, first []Record) (*Journal, error) {
 	cfg = cfg.withDefaults()
 	j, err := newJournal(cfg, s, last)
@@ -94,14 +99,15 @@ func newJournal(cfg Config, s State, last LSN) (*Journal, error) {
 		closing:  make(chan struct{}),
 		stopped:  make(chan struct{}),
 		poisoned: make(chan struct{}),
+		made:     make(chan error, 1),
 	}
 	j.w = writer{cfg: &j.cfg, last: last, durable: last, vouched: last}
 	j.durable.Store(uint64(last))
 	return j, nil
 }
 
-// begin writes the first block, into a file that a checkpoint or an earlier block names. It names
-// the files made for this start and the next.
+// begin writes the first block, into a file that was there before. It names the files
+// made for this start and the next.
 func (j *Journal) begin(first []Record) error {
 	number, ok := j.pool.first()
 	if !ok {
@@ -129,8 +135,7 @@ func (j *Journal) begin(first []Record) error {
 		return err
 	}
 	for _, number := range made {
-		j.named[number] = j.w.last
-		j.pool.release(number)
+		j.release(number, j.w.last)
 	}
 	if len(made) > 0 {
 		if err := j.w.vouch(); err != nil {
@@ -160,9 +165,9 @@ func (j *Journal) publish() {
 }
 
 // Submit queues the records of one append: they share a block. done, which may be nil, is
-// called once they are synced, with the lsn of the block, or with the error that poisoned the journal; it
-// is called in the order of Submit, on the goroutine that flushes, and must not block.
-// Without records it is called with the lsn of the block before, when that is synced.
+// called once they are synced, with the lsn of the block, or with the error that poisoned
+// the journal. It is called in the order of Submit, on the goroutine that flushes, and must
+// not block. Without records it is called with the lsn of the block before, in its turn.
 //
 // Submit never blocks. It copies the records, but not their Data and Parts: those must
 // stay unchanged until done is called. After Close, done is called with ErrClosed before
@@ -180,9 +185,9 @@ func (j *Journal) Submit(records []Record, done func(LSN, error)) {
 
 // Barrier queues fn among the submissions. It ends its block: when fn is called, on the
 // goroutine that flushes, all that was submitted before is synced, in blocks up to the lsn
-// given, and answered; and nothing that was submitted after it stands in those or is answered. So
-// fn sees the durable state of all logs exactly as of that lsn. Its error is that
-// of Submit.
+// given, and answered; and nothing that was submitted after it stands in those or is
+// answered. So fn sees the durable state of all logs exactly as of that lsn. Its error is
+// that of Submit.
 //
 // While the journal is full, a barrier overtakes the submissions that wait for room, for
 // the checkpoint that makes room begins with it. What fn sees is as exact.

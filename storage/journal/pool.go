@@ -2,28 +2,11 @@ package journal
 
 import (
 	"cmp"
-	"errors"
 	"slices"
 	"sync"
 
 	"github.com/almadia/almadia/internal/invariant"
 )
-
-// State is what a checkpoint keeps of the journal.
-type State struct {
-	// LSN is that of the checkpoint: all blocks up to it are in the checkpoint.
-	LSN LSN
-	// Generation is that of block LSN, below which replay does not go; 0 if unknown.
-	Generation uint64
-	// Files are the numbers of all journal files.
-	Files []uint64
-
-	// What Replay learned for Start, which reads the files again if it is given a
-	// State that was put together by the owner.
-	ends   map[uint64]LSN // the highest lsn found in each file
-	kept   LSN            // from here on blocks are kept
-	newest uint64         // the highest generation found
-}
 
 // pool are the files of a journal that is open, each of them in use, retired or free.
 type pool struct {
@@ -38,7 +21,7 @@ type pool struct {
 	stunted bool           // the disk has no room for another file
 }
 
-// newPool finds the files that are free: those in which no block is, or none from keep on.
+// newPool finds the files that are free: those without a block, or with none to keep.
 func newPool(cfg *Config, s State) *pool {
 	p := &pool{max: cfg.MaxFiles, numbers: slices.Clone(s.Files), retired: make(map[uint64]LSN), prev: s.kept}
 	for _, number := range p.numbers {
@@ -49,17 +32,6 @@ func newPool(cfg *Config, s State) *pool {
 		}
 	}
 	return p
-}
-
-// surveyed adds what Replay would have learned.
-func (s State) surveyed(cfg *Config) (State, error) {
-	v, err := newSurvey(cfg, s)
-	if err = errors.Join(err, v.close()); err != nil {
-		return State{}, err
-	}
-	s.ends, s.kept, s.newest = v.ends, s.LSN, v.newest()
-	s.Generation = max(s.Generation, v.generation)
-	return s, nil
 }
 
 // first hands out the file for the first block of a start.
@@ -124,6 +96,13 @@ func (p *pool) next() (number uint64, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return slices.Max(p.numbers) + 1, p.mayGrow()
+}
+
+// scarce is next, once no more than one file can be taken.
+func (p *pool) scarce() (number uint64, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Max(p.numbers) + 1, p.mayGrow() && len(p.free) <= 2
 }
 
 // add takes in a file that was made. From now on checkpoints list it.

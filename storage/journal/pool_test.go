@@ -72,3 +72,26 @@ func TestMinFilesIsRaised(t *testing.T) {
 		t.Errorf("replayed %d records up to block %d in files %d, %v", replayed, last, next.Files, err)
 	}
 }
+
+// TestAFileThatIsNamedTooLateForAFlush wakes Run for another.
+func TestAFileThatIsNamedTooLateForAFlush(t *testing.T) {
+	cfg := small(vfs.NewMem())
+	cfg.MaxFiles = 4
+	j := open(t, cfg)
+	defer closeJournal(t, j)
+	j.prepared(j.make(4))
+	var n notes
+	for _, name := range []string{"a", "b"} {
+		j.Submit(redo(1, 38<<10), n.done(name))
+	}
+	<-j.wake
+	flush(t, j, ErrFull)
+	n.expect(t, "a@2")
+	select {
+	case <-j.wake:
+	default:
+		t.Error("nobody is woken, and the journal has room")
+	}
+	flush(t, j, nil)
+	n.expect(t, "b@3")
+}

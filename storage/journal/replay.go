@@ -22,7 +22,10 @@ func Replay(cfg Config, s State, apply func(LSN, Record) error) (last LSN, next 
 	if err != nil {
 		return 0, State{}, err
 	}
-	r := replay{survey: v, last: s.LSN, apply: apply, promised: v.promised(), dirty: make(map[uint64]vfs.File)}
+	r := replay{
+		survey: v, last: s.LSN, apply: apply,
+		promised: v.promised(), dirty: make(map[uint64]vfs.File),
+	}
 	if err := r.run(); err != nil {
 		return 0, State{}, err
 	}
@@ -49,7 +52,7 @@ func (r *replay) run() error {
 		if !ok || p.header.generation < r.generation {
 			break
 		}
-		if err := r.replay(p); err != nil {
+		if err := r.handOver(p); err != nil {
 			return err
 		}
 		r.last, r.generation = p.header.lsn, p.header.generation
@@ -57,7 +60,8 @@ func (r *replay) run() error {
 	if p, ok := r.broken(r.last + 1); ok {
 		return &DamageError{
 			File: r.cfg.name(p.file), Pos: p.pos, LSN: r.last + 1,
-			Reason: fmt.Sprintf("it is missing, but block %d here says that blocks up to %d were durable", p.header.lsn, p.header.durable),
+			Reason: fmt.Sprintf("it is missing, but block %d here says that blocks up to %d were durable",
+				p.header.lsn, p.header.durable),
 		}
 	}
 	for number, f := range r.dirty {
@@ -68,8 +72,8 @@ func (r *replay) run() error {
 	return nil
 }
 
-// replay hands over the records of a block.
-func (r *replay) replay(p place) error {
+// handOver applies the records of a block.
+func (r *replay) handOver(p place) error {
 	rest, err := r.read(p)
 	if err != nil {
 		return err
@@ -82,7 +86,8 @@ func (r *replay) replay(p place) error {
 	for len(rest) > 0 {
 		var rec Record
 		if rec, rest, err = parseRecord(rest); err != nil {
-			return fmt.Errorf("replay block %d in journal file %d at %d: %w", p.header.lsn, p.file, p.pos, err)
+			return fmt.Errorf("replay block %d in journal file %d at %d: %w",
+				p.header.lsn, p.file, p.pos, err)
 		}
 		if rec.Kind == KindFile {
 			err = r.add(rec.Number)
@@ -104,7 +109,8 @@ func (r *replay) replay(p place) error {
 func (r *replay) rewrite(p place) error {
 	f := r.open[p.file]
 	if _, err := f.WriteAt(r.block, p.pos); err != nil {
-		return fmt.Errorf("write block %d again in journal file %d at %d: %w", p.header.lsn, p.file, p.pos, err)
+		return fmt.Errorf("write block %d again to journal file %d at %d: %w",
+			p.header.lsn, p.file, p.pos, err)
 	}
 	r.dirty[p.file] = f
 	return nil
@@ -115,11 +121,15 @@ func (r *replay) read(p place) ([]byte, error) {
 	n := int(p.header.length)
 	r.block = slices.Grow(r.block[:0], n)[:n]
 	if read, err := r.open[p.file].ReadAt(r.block, p.pos); read < n {
-		return nil, fmt.Errorf("read block %d in journal file %d at %d: %w", p.header.lsn, p.file, p.pos, err)
+		return nil, fmt.Errorf("read block %d in journal file %d at %d: %w",
+			p.header.lsn, p.file, p.pos, err)
 	}
 	records := r.block[headerBytes:]
 	if crc32.Checksum(records, castagnoli) != p.header.recordsCRC {
-		return nil, &DamageError{File: r.cfg.name(p.file), Pos: p.pos, LSN: p.header.lsn, Reason: "it reads differently the second time"}
+		return nil, &DamageError{
+			File: r.cfg.name(p.file), Pos: p.pos, LSN: p.header.lsn,
+			Reason: "it reads differently the second time",
+		}
 	}
 	return records, nil
 }

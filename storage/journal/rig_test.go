@@ -145,14 +145,18 @@ func (r *rig) checkpoint() {
 // step does something at random. It reports false once the journal is poisoned.
 func (r *rig) step(t testing.TB) bool {
 	var err error
-	switch n := r.rng.IntN(20); {
+	switch n := r.rng.IntN(21); {
 	case n < 8:
 		r.submit(t)
 	case n < 16:
 		_, err = r.j.Flush()
 	case n < 18:
 		err = r.j.FlushIdle()
-	case n < 19 || r.j.Pressure():
+	case n == 18:
+		if number, ok := r.j.pool.scarce(); ok { // as prepare does
+			r.j.prepared(r.j.make(number))
+		}
+	case r.rng.IntN(4) > 0 || r.j.Pressure():
 		r.checkpoint()
 		_, err = r.j.Flush()
 	}

@@ -12,13 +12,14 @@ import (
 const idleAfter = 50 * time.Millisecond
 
 // Run flushes whenever something is queued, and vouches for the last block after 50 ms
-// of silence, until Close. It waits while the journal is full. A poisoned journal goes on answering, with
-// its error, which Run returns in the end.
+// of silence, until Close. While the journal is full it waits for Checkpointed. When it
+// is poisoned Run goes on, so that all submissions are answered; it returns the error in
+// the end.
 func (j *Journal) Run() error {
 	if !j.beginRun() {
 		return j.Err()
 	}
-	defer close(j.stopped)
+	defer j.endRun()
 	idle := time.NewTimer(idleAfter)
 	defer idle.Stop()
 	for {
@@ -26,11 +27,15 @@ func (j *Journal) Run() error {
 		case <-j.closing:
 			return j.Err()
 		case <-j.wake:
-			_ = j.flushAll() // an error is kept, and returned at the end
+			if j.flushAll() == nil {
+				j.prepare()
+			}
 			idle.Reset(idleAfter)
+		case err := <-j.made:
+			j.making = false
+			j.prepared(err)
 		case <-idle.C:
-			// An error is kept, and returned at the end.
-			_ = j.FlushIdle()
+			_ = j.FlushIdle() // an error is kept, and returned at the end
 		}
 	}
 }
@@ -41,6 +46,15 @@ func (j *Journal) beginRun() bool {
 	invariant.Check(!j.running, "journal: run twice")
 	j.running = j.closed == isOpen
 	return j.running
+}
+
+// endRun waits for the file that is being made, which Close then names.
+func (j *Journal) endRun() {
+	if j.making {
+		j.making = false
+		j.prepared(<-j.made)
+	}
+	close(j.stopped)
 }
 
 // flushAll flushes until nothing is left, or until it takes a checkpoint to go on.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,7 +23,9 @@ func running(t *testing.T, cfg Config) (j *Journal, ended <-chan error) {
 
 func TestRunFlushesAndVouchesAfterSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		j, ended := running(t, small(vfs.NewMem()))
+		cfg := small(vfs.NewMem())
+		cfg.MaxFiles = 3
+		j, ended := running(t, cfg)
 		var n notes
 		for range 3 {
 			j.Submit(redo(1, 1), n.done("x"))
@@ -79,6 +82,97 @@ func TestRunWaitsForRoom(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// TestRunMakesFilesAheadOfNeed: a file is there before the last free one is used, and the
+// flushing does not wait while it is made.
+func TestRunMakesFilesAheadOfNeed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mem, gate := vfs.NewMem(), make(chan struct{})
+		cfg := small(vfs.WithHook(mem, func(op vfs.Op) error {
+			if op.Kind == vfs.OpCreate && op.Name == "/j/00000004.journal" {
+				<-gate
+			}
+			return nil
+		}))
+		cfg.MaxFiles = 4
+		j, ended := running(t, cfg)
+		var n notes
+		j.Submit(redo(1, 1), n.done("a"))
+		synctest.Wait()
+		j.Submit(redo(1, 1), n.done("b"))
+		synctest.Wait()
+		n.expect(t, "a@2", "b@3")
+		if got := j.State(3).Files; len(got) != 3 {
+			t.Errorf("files %d before another is made", got)
+		}
+		close(gate)
+		synctest.Wait()
+		if got := j.State(3).Files; len(got) != 4 || j.Durable() != 4 {
+			t.Errorf("files %d, durable %d, want another that is named", got, j.Durable())
+		}
+		for _, name := range []string{"c", "d", "e"} {
+			j.Submit(redo(1, 38<<10), n.done(name))
+		}
+		synctest.Wait()
+		n.expect(t, "c@5", "d@6")
+		j.Checkpointed(j.Durable())
+		synctest.Wait()
+		n.expect(t, "e@7")
+		closeJournal(t, j)
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestCloseWaitsForTheFileThatIsMade, and names it.
+func TestCloseWaitsForTheFileThatIsMade(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		refuse error
+		files  int
+	}{
+		{"made", nil, 4},
+		{"no room", syscall.ENOSPC, 3},
+		{"broken", syscall.EIO, 3},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			mem, gate := vfs.NewMem(), make(chan struct{})
+			cfg := small(vfs.WithHook(mem, func(op vfs.Op) error {
+				if op.Kind == vfs.OpCreate && op.Name == "/j/00000004.journal" {
+					<-gate
+					return c.refuse
+				}
+				return nil
+			}))
+			j, ended := running(t, cfg)
+			j.Submit(redo(1, 1), nil)
+			synctest.Wait()
+			closed := make(chan error)
+			go func() { closed <- j.Close() }()
+			synctest.Wait()
+			select {
+			case err := <-closed:
+				t.Fatalf("%s: closed while a file is made: %v", c.name, err)
+			default:
+			}
+			close(gate)
+			var want error
+			if c.refuse == syscall.EIO {
+				want = c.refuse
+			}
+			if err := <-closed; !errors.Is(err, want) {
+				t.Errorf("%s: close: %v", c.name, err)
+			}
+			<-ended
+			cfg.FS, cfg.Generation = mem, 2
+			_, next, err := Replay(cfg, State{Files: []uint64{1, 2, 3}}, func(LSN, Record) error { return nil })
+			if err != nil || len(next.Files) != c.files {
+				t.Errorf("%s: replay: files %d, %v", c.name, next.Files, err)
+			}
+		})
+	}
 }
 
 func TestAPoisonedRunGoesOnAnswering(t *testing.T) {

@@ -42,9 +42,6 @@ func (w *writer) open(number uint64) error {
 
 // leave syncs the file in use and closes it.
 func (w *writer) leave() error {
-	if w.file == nil {
-		return nil
-	}
 	err := w.sync()
 	f := w.file
 	w.file = nil
