@@ -115,7 +115,11 @@ func (c *change) roll() {
 	c.sealed(*c.next.last(), entries)
 }
 
+// sealed submits what a seal takes. Its file is truncated in any case, if only for the
+// next checkpoint to sync the length: a recovery that was cut off may have taken bytes
+// from behind the end that a power loss brings back, once nobody looks there any more.
 func (c *change) sealed(s segment, entries []indexEntry) {
+	c.cuts = append(c.cuts, job{file: s.file, kind: truncate, pos: s.size})
 	c.record(journal.Record{
 		Kind: journal.KindSeal, Segment: s.number, Pos: s.size,
 		Index: s.end.index, Offset: s.end.offset, CRC: s.end.crc,
@@ -143,7 +147,6 @@ func (c *change) cut(i Index) error {
 		}
 		cut := s.cutLast(after(before.Header), before.pos+int64(before.Size))
 		c.sealed(cut, cut.file.tryIndex())
-		c.cuts = append(c.cuts, job{file: cut.file, kind: truncate, pos: cut.size})
 	}
 	return nil
 }

@@ -88,7 +88,9 @@ func (s *Store) fix() *snapshot {
 	c := &snapshot{fixed: make(chan struct{})}
 	s.journal.Barrier(func(lsn journal.LSN, err error) {
 		defer close(c.fixed)
-		c.lsn, c.err = lsn, s.verdict(err)
+		if c.lsn, c.err = lsn, s.verdict(err); c.err != nil {
+			return
+		}
 		c.copy(&s.ledger)
 		// Each of these states was submitted after its writes were queued, so whatever it
 		// needs is among the jobs pushed by now.

@@ -87,7 +87,7 @@ func (l *Log) header(s segment) []byte {
 // Append writes; it does not wait, save to read back one frame's header where it has
 // to cut far behind the end. done is called on the goroutine that flushes the journal,
 // once everything in a and in all earlier appends of this log is durable, or with
-// ErrPoisoned, ErrClosed or ErrCorrupt. Readers see the frames at once: who may be
+// ErrPoisoned, ErrClosed or ErrCorrupt; after Close, before Append returns. Readers see the frames at once: who may be
 // told of them is the caller's business. All frames of one append must fit a file of the
 // journal, 64 MiB by default.
 func (l *Log) Append(a Append, done func(error)) {

@@ -504,3 +504,27 @@ func TestCursorBehindACut(t *testing.T) {
 		t.Errorf("%d bytes in all, %d in the only log", got, f.log.SizeBytes())
 	}
 }
+
+// TestDeletedUnderAReader: a log that is given up while it is read, and its files with
+// it, is told by ErrClosed, not as a file that is missing.
+func TestDeletedUnderAReader(t *testing.T) {
+	f := newFixture(t, 500)
+	for i := range Index(12) {
+		f.append(i, 1, records(1, 100))
+	}
+	f.flush()
+	must(t, f.Checkpoint())
+	err := f.log.look(func(s *state) error {
+		if s.count() < 2 {
+			t.Fatal("one segment only")
+		}
+		must(t, f.Delete(7, nil))
+		f.flush()
+		must(t, f.Checkpoint())
+		_, err := s.read(new(Cursor), 0, 10, 100, nil)
+		return err
+	})
+	if !errors.Is(err, ErrClosed) {
+		t.Errorf("read: %v", err)
+	}
+}

@@ -8,9 +8,9 @@ import (
 // TestPowerLoss runs a store at random, over several lives that end in every way, and
 // demands after each what was acknowledged, and nothing that was never written.
 func TestPowerLoss(t *testing.T) {
-	seeds := 1000
+	seeds := 400 // with some 1,300 losses of power, and kills beside them
 	if testing.Short() || raceDetector {
-		seeds = 100
+		seeds = 50
 	}
 	for seed := range uint64(seeds) {
 		if !t.Run(fmt.Sprint(seed), func(t *testing.T) { powerLoss(t, seed) }) {

@@ -22,7 +22,8 @@ func (l *Log) look(read func(*state) error) error {
 		s := l.current.Load()
 		err := read(s)
 		stale := errors.Is(err, errGone) || errors.Is(err, ErrCorrupt)
-		if !stale || n == maxLooks || l.current.Load() == s {
+		overtaken := l.deleted.Load() || n < maxLooks && l.current.Load() != s
+		if !stale || !overtaken {
 			return err
 		}
 	}

@@ -174,8 +174,8 @@ func (s *Store) cut(r *replay) error {
 		st := l.current.Load()
 		for seg := range st.segments {
 			_, redone := r.redone[seg.file]
-			if redone || seg.number == st.active.number {
-				if err := s.fit(l, seg, seg.number == st.active.number); err != nil {
+			if active := seg.number == st.active.number; redone || active {
+				if err := s.fit(l, seg, redone, active); err != nil {
 					return err
 				}
 			}
@@ -185,7 +185,9 @@ func (s *Store) cut(r *replay) error {
 	return s.writeAll()
 }
 
-func (s *Store) fit(l *Log, seg segment, active bool) error {
+// fit brings a file to the length of its segment. Where the journal names the segment that
+// is done in any case: an earlier recovery may have cut the file and not lived to sync it.
+func (s *Store) fit(l *Log, seg segment, redone, active bool) error {
 	info, err := s.cfg.FS.Stat(seg.file.path)
 	size := int64(0)
 	if err == nil {
@@ -194,7 +196,10 @@ func (s *Store) fit(l *Log, seg segment, active bool) error {
 		return fmt.Errorf("size of %s: %w", seg.file.path, err)
 	}
 	switch {
-	case size > seg.size && !mutant.KeepTail:
+	case size > seg.size || size == seg.size && redone:
+		if mutant.KeepTail {
+			return nil
+		}
 		s.report.CutBytes += size - seg.size
 		s.queue.push(job{file: seg.file, kind: truncate, pos: seg.size})
 	case size < seg.size:

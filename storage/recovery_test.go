@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"slices"
 	"strings"
@@ -97,6 +98,28 @@ func TestCutBytes(t *testing.T) {
 	}
 	if last := f.Log(7).Last(); last != 1 {
 		t.Errorf("last entry %d", last)
+	}
+}
+
+// TestCutStaysCut: a file that was cut, but not synced, before a kill is synced by the
+// recovery that finds nothing left to cut, so that no loss of power brings the rest back.
+func TestCutStaysCut(t *testing.T) {
+	f := newFixture(t, 1<<20)
+	f.append(0, 1, records(1, 300), records(1, 300))
+	f.flush()
+	must(t, f.Checkpoint())
+	f.append(1, 2, records(1, 10))
+	f.flush()
+	file := f.segmentFiles()[0]
+	killed := f.mem.Crash()
+	f.cfg.FS = killed
+	f.Store = open(t, f.cfg)
+	want := f.Log(7).current.Load().sealed[0].size
+	for seed := range uint64(20) {
+		info, err := killed.Clone().PowerLoss(rand.New(rand.NewPCG(seed, 1))).Stat(file)
+		if err != nil || info.Size() != want {
+			t.Errorf("after loss %d: %v, %v, want %d bytes", seed, info, err, want)
+		}
 	}
 }
 

@@ -22,7 +22,7 @@ type Store struct {
 	lock     io.Closer
 	report   Report
 	journal  *journal.Journal
-	running  atomic.Int32 // calls of RunJournal under way
+	driver   chan struct{} // holds a token when nobody flushes the journal
 	queue    *queue
 	handles  *handles
 	unsynced *unsynced
@@ -46,8 +46,9 @@ type ledger struct {
 }
 
 func newStore(cfg Config) *Store {
-	return &Store{
+	s := &Store{
 		cfg:      cfg,
+		driver:   make(chan struct{}, 1),
 		queue:    newQueue(),
 		handles:  &handles{fs: cfg.FS, max: maxOpenFiles},
 		unsynced: newUnsynced(maxOpenFiles),
@@ -57,6 +58,8 @@ func newStore(cfg Config) *Store {
 		used:     map[LogID]ReplicaID{},
 		ledger:   ledger{logs: map[LogID]*Log{}, used: map[LogID]ReplicaID{}},
 	}
+	s.driver <- struct{}{}
+	return s
 }
 
 // Report is what recovery found.
@@ -186,8 +189,8 @@ func (g *ledger) remove(l *Log) {
 // RunJournal flushes the journal whenever there is something, until Close. It returns
 // the error that poisoned the directory, if one did.
 func (s *Store) RunJournal() error {
-	s.running.Add(1)
-	defer s.running.Add(-1)
+	<-s.driver
+	defer func() { s.driver <- struct{}{} }()
 	return s.verdict(s.journal.Run())
 }
 
@@ -226,6 +229,7 @@ func (s *Store) Close() error {
 	if cerr := s.journal.Close(); err == nil {
 		err = s.verdict(cerr)
 	}
+	s.queue.close()
 	if cerr := s.handles.closeAll(); err == nil {
 		err = cerr
 	}
@@ -288,12 +292,9 @@ func (s *Store) await(done <-chan struct{}) error {
 			return nil
 		default:
 		}
-		var flushed bool
-		var err error
-		if s.running.Load() == 0 {
-			if flushed, err = s.FlushJournal(); err != nil {
-				return err
-			}
+		flushed, err := s.drive()
+		if err != nil {
+			return err
 		}
 		wrote, err := s.WriteSegments()
 		if err != nil {
@@ -308,5 +309,16 @@ func (s *Store) await(done <-chan struct{}) error {
 		case <-s.Poisoned():
 			return s.Err()
 		}
+	}
+}
+
+// drive flushes the journal, unless RunJournal does: that may begin at any time.
+func (s *Store) drive() (bool, error) {
+	select {
+	case <-s.driver:
+		defer func() { s.driver <- struct{}{} }()
+		return s.FlushJournal()
+	default:
+		return false, nil
 	}
 }

@@ -56,6 +56,7 @@ type queue struct {
 	pushed  uint64 // jobs so far
 	done    uint64 // of them
 	waiting []waiter
+	closed  bool // nothing is taken any more
 }
 
 type waiter struct {
@@ -90,6 +91,9 @@ func (q *queue) push(jobs ...job) {
 func (q *queue) take() []job {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if q.closed {
+		return nil
+	}
 	n, bytes := 0, 0
 	for n < len(q.jobs) && bytes < maxTurnBytes {
 		bytes += len(q.jobs[n].piece.bytes)
@@ -98,6 +102,15 @@ func (q *queue) take() []job {
 	jobs := q.jobs[:n:n]
 	q.jobs, q.size = q.jobs[n:], q.size-bytes
 	return jobs
+}
+
+// close waits for the turn under way, and ends all further ones.
+func (q *queue) close() {
+	<-q.turn
+	defer func() { q.turn <- struct{}{} }()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closed = true
 }
 
 // bytes is the size of all pieces queued.
