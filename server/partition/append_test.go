@@ -297,3 +297,42 @@ func TestAcknowledgedIsVisible(t *testing.T) {
 		t.Errorf("high watermark is %d when the write is acknowledged", seen.HighWatermark)
 	}
 }
+
+// Small writes go at once while few frames are under way; then they gather, and go
+// together when one has landed. What stands for itself does not wait.
+func TestSmallWritesGather(t *testing.T) {
+	h := newHand(t, 1<<20)
+	take := func(want int) []*raft.Proposal {
+		t.Helper()
+		taken := h.p.Take(1 << 30)
+		if len(taken) != want {
+			t.Fatalf("%d frames are taken, want %d", len(taken), want)
+		}
+		return taken
+	}
+	var answers []*answer
+	small := func() {
+		a, _ := h.append(write(10, true, false))
+		answers = append(answers, a)
+	}
+	var away []*raft.Proposal
+	for range fewFlights {
+		small()
+		away = append(away, take(1)...)
+	}
+	for range 100 {
+		small()
+		take(0)
+	}
+	h.commit(away[0])
+	gathered := take(1)[0]
+	b, _ := h.append(write(10, false, false))
+	alone := take(1)[0]
+	for _, p := range []*raft.Proposal{away[1], gathered, alone} {
+		h.commit(p)
+	}
+	for i, a := range answers {
+		a.want(t, fmt.Sprintf("at %d", i))
+	}
+	b.want(t, "at 102")
+}

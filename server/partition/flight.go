@@ -87,6 +87,10 @@ func (p *Partition) settle(f *flight) {
 	defer p.mu.Unlock()
 	invariant.Check(!f.landed, "log %d: a frame is answered twice", p.id)
 	f.landed = true
+	p.flights--
+	if p.queue.first != nil && p.replica != nil {
+		p.replica.Wake()
+	}
 	for _, w := range f.writes {
 		p.pendingBytes -= w.charge
 	}

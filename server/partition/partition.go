@@ -26,6 +26,7 @@ type Partition struct {
 	stopped      bool
 	queue        queue
 	pendingBytes int           // charges of the queue and of all flights; see maxPendingBytes
+	flights      int           // not landed
 	changed      chan struct{} // closed at the next change of view; nil if nobody waits
 }
 
@@ -121,11 +122,15 @@ func (p *Partition) depart(maxBytes int) []*flight {
 	var flights []*flight
 	for total := 0; p.queue.first != nil; {
 		n, size := p.queue.cut(p.mergeLimit)
+		if p.flights >= fewFlights && size < wholeBytes && p.queue.first.write.Mergeable {
+			break // the next landing wakes the replica; until then more may join
+		}
 		if total += size; len(flights) > 0 && total > maxBytes {
 			break
 		}
 		flights = append(flights, &flight{partition: p, writes: p.queue.pop(n)})
 	}
+	p.flights += len(flights)
 	return flights
 }
 

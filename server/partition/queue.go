@@ -7,6 +7,10 @@ const (
 	// wholeBytes is the payload of a write that is not merged: from there on the copy
 	// costs more than the entry that it saves.
 	wholeBytes = 64 << 10
+	// fewFlights is how many frames are under way before small writes wait for company. The
+	// journal answers for all of them with one sync, so a frame of its own would bring a
+	// write no nearer; two keep the journal busy while the first is answered.
+	fewFlights = 2
 )
 
 // queue is a list of pending batches, first in, first out; any can be removed.
