@@ -4,7 +4,7 @@
 //
 // # Start
 //
-//	listen -> open the store, recovering it -> run the hosts's loops -> metadata log, ready
+//	listen -> open the store, recovering it -> run the host's loops -> metadata log, ready
 //	-> name the cluster, register this broker -> open the partitions -> serve
 //
 // The address is taken first, so that a port in use is found before data is touched;

@@ -3,11 +3,13 @@ package server_test
 import (
 	"context"
 	"fmt"
+	"math"
 	"sync"
 	"testing"
 	"time"
 
 	almadiav1 "github.com/almadia/almadia/gen/go/almadia/v1"
+	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -75,13 +77,53 @@ func TestPositions(t *testing.T) {
 			}
 			got := r.read(t, &almadiav1.FetchRequest{Partitions: place}).Partitions
 			if c.offset == 10 {
-				if len(got) != 0 {
-					t.Errorf("fetched %v at the end", got)
-				}
+				checkPlace(t, got, c.position)
 			} else if first := got[0].Records[0]; first.GetOffset() != c.offset {
 				t.Errorf("fetched %v, want offset %d", first, c.offset)
 			}
 		})
+	}
+}
+
+// checkPlace: without records an answer tells the end, 10, where the position would be another
+// one the next time, and what came in between would be missed.
+func checkPlace(t *testing.T, got []*almadiav1.PartitionRecords, asked *almadiav1.Position) {
+	t.Helper()
+	switch asked.Position.(type) {
+	case *almadiav1.Position_Anchor, *almadiav1.Position_Last:
+		if len(got) != 1 || got[0].GetNextOffset() != 10 || len(got[0].Records) != 0 || got[0].HighWatermark != 10 {
+			t.Errorf("fetched %v, want the place to read on", got)
+		}
+	default:
+		if len(got) != 0 {
+			t.Errorf("fetched %v at the end", got)
+		}
+	}
+}
+
+// A Timestamp cannot say every timestamp_ms. What it cannot say stays out, for JSON and most
+// libraries refuse it; the offset is told all the same.
+func TestTimesThatNobodyCanRead(t *testing.T) {
+	r := start(t)
+	r.create(t, "demo", 1)
+	times := []int64{-1, math.MaxInt64, math.MinInt64, 1_000}
+	for _, ms := range times {
+		r.write(t, &almadiav1.ProduceRequest{Topic: "demo", Records: []*almadiav1.LogRecord{{TimestampMs: ms}}})
+	}
+	for i, ms := range times {
+		listed, err := r.fetch.ListOffsets(t.Context(), &almadiav1.ListOffsetsRequest{
+			Partitions: []*almadiav1.PartitionPosition{from("demo", 0, atOffset(int64(i)))},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := protojson.Marshal(listed); err != nil {
+			t.Errorf("timestamp_ms %d: %v", ms, err)
+		}
+		o := listed.Offsets[0]
+		if told := o.Time != nil; o.GetOffset() != int64(i) || told != (ms == -1 || ms == 1_000) || told && o.Time.AsTime().UnixMilli() != ms {
+			t.Errorf("timestamp_ms %d is listed as %v", ms, o)
+		}
 	}
 }
 
@@ -98,7 +140,7 @@ func TestOutOfRangeGoesWhereAsked(t *testing.T) {
 			t.Errorf("offset %d, earliest: %v", offset, got)
 		}
 		in.Options.Reset_ = almadiav1.Anchor_ANCHOR_LATEST
-		if got := r.read(t, in).Partitions; len(got) != 0 {
+		if got := r.read(t, in).Partitions; len(got) != 1 || got[0].GetNextOffset() != 2 || len(got[0].Records) != 0 {
 			t.Errorf("offset %d, latest: %v", offset, got)
 		}
 	}
@@ -157,7 +199,12 @@ func TestALongPollWakes(t *testing.T) {
 				r.values(t, "demo", 1, "a")
 				select {
 				case resp := <-fetched:
-					if len(resp.GetPartitions()) != 1 || len(resp.Partitions[0].Records) == 0 {
+					for _, p := range resp.GetPartitions() {
+						if (len(p.Records) > 0) != (p.GetPartition() == 1) {
+							t.Errorf("fetched %v", p)
+						}
+					}
+					if len(resp.GetPartitions()) != len(places) {
 						t.Errorf("fetched %v", resp)
 					}
 					if took := time.Since(before); took > limit/2 {

@@ -301,8 +301,28 @@ func TestAStopWaitsForNobody(t *testing.T) {
 	for {
 		if _, err := s.Recv(); err != nil {
 			refused(t, s.Trailer(), err, notReady)
+			if !strings.Contains(err.Error(), "the broker is stopping") {
+				t.Errorf("a reader is told %v", err)
+			}
 			return
 		}
+	}
+}
+
+// A client that asked for much and reads nothing cannot be told; the stop is not for it to
+// hold up.
+func TestAStopDoesNotWaitForWhoDoesNotRead(t *testing.T) {
+	r := start(t)
+	r.create(t, "demo", 1)
+	for range 12 { // more than the windows of HTTP/2 take
+		r.values(t, "demo", 0, string(make([]byte, 1<<20-64)))
+	}
+	s := r.tail(t, &almadiav1.TailRequest{Topics: []string{"demo"}, Start: earliest()})
+	s.next(t) // the rest stays where it is
+	before := time.Now()
+	r.stop(t)
+	if took := time.Since(before); took > limit/4 {
+		t.Errorf("the stop took %v", took)
 	}
 }
 

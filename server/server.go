@@ -27,6 +27,9 @@ const (
 	// leaderWait bounds how long a start waits for partitions to have leaders; serving goes
 	// on without those that have none by then.
 	leaderWait = 5 * time.Second
+	// streamWait is how long streams have to tell their clients that the broker stops. A client
+	// that does not read never hears it, and keeps no other from the next broker.
+	streamWait = time.Second
 	// commitWait bounds how long a stop waits for what is proposed to be committed.
 	commitWait = 5 * time.Second
 	// syncRetry is the pause before partitions that could not be opened are tried again.
@@ -309,7 +312,8 @@ func (s *Server) finish(ctx context.Context, cause error) {
 	})
 }
 
-// endCalls ends the gRPC server: when all calls are done, or when ctx ends.
+// endCalls ends the gRPC server: when all calls are done, when only streams are left whose
+// clients do not read, or when ctx ends.
 func (s *Server) endCalls(ctx context.Context) {
 	if s.grpc == nil {
 		if s.listener != nil {
@@ -323,11 +327,26 @@ func (s *Server) endCalls(ctx context.Context) {
 		s.grpc.GracefulStop()
 		close(stopped)
 	}()
-	select {
-	case <-stopped:
-	case <-ctx.Done():
-		s.grpc.Stop()
-		<-stopped
+	s.awaitCalls(ctx, stopped)
+	s.grpc.Stop()
+	<-stopped
+}
+
+// awaitCalls waits until the gRPC server has stopped, or there is nothing left to wait for.
+func (s *Server) awaitCalls(ctx context.Context, stopped <-chan struct{}) {
+	look := time.NewTicker(streamWait)
+	defer look.Stop()
+	for {
+		select {
+		case <-stopped:
+			return
+		case <-ctx.Done():
+			return
+		case <-look.C:
+			if s.service.Idle() {
+				return
+			}
+		}
 	}
 }
 

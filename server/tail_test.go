@@ -150,6 +150,24 @@ func TestTailEndsWhenItIsFulfilled(t *testing.T) {
 	}
 }
 
+// Batches go out whole, so the last one may have more records than were asked for; it is the
+// last one all the same, and the stream ends.
+func TestMaxRecordsEndsBehindAWholeBatch(t *testing.T) {
+	r := start(t)
+	r.create(t, "demo", 1)
+	for i := range 3 {
+		r.values(t, "demo", 0, fmt.Sprint(3*i), fmt.Sprint(3*i+1), fmt.Sprint(3*i+2))
+	}
+	for most, want := range map[int64]int{1: 3, 3: 3, 4: 6, 7: 9} {
+		got := r.tail(t, &almadiav1.TailRequest{
+			Topics: []string{"demo"}, Start: earliest(), MaxRecords: most, Options: &almadiav1.ReadOptions{Format: asBatches},
+		}).all(t)
+		if len(got) != want {
+			t.Errorf("with max_records %d there are %d records, want %d", most, len(got), want)
+		}
+	}
+}
+
 // What is written meanwhile is not part of what was asked for.
 func TestUntilEndEndsAtTheEndOfTheStart(t *testing.T) {
 	r := start(t)

@@ -130,6 +130,9 @@ func TestTopicsAreMadeWhenFirstWrittenTo(t *testing.T) {
 	}
 	trailer, err := r.invoke(t.Context(), produceCall, &almadiav1.ProduceRequest{Topic: "__new", Records: []*almadiav1.LogRecord{{}}})
 	refused(t, trailer, err, denied)
+	elsewhere := &almadiav1.ProduceRequest{Topic: "other", Partition: ptr(int32(1)), Records: []*almadiav1.LogRecord{{}}}
+	trailer, err = r.invoke(t.Context(), produceCall, elsewhere)
+	refused(t, trailer, err, noTopic)
 	trailer, err = r.invoke(t.Context(), tailCall, &almadiav1.TailRequest{Topics: []string{"other"}})
 	refused(t, trailer, err, noTopic)
 }

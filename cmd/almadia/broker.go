@@ -35,6 +35,9 @@ func brokerStart() *cobra.Command {
 			if err != nil {
 				return usage(c, err)
 			}
+			if cfg.NodeID == 0 {
+				return usage(c, errors.New("node id must not be 0"))
+			}
 			cfg.Logger = logger
 			cfg.Version = version
 			return serve(c.Context(), cfg, func(*server.Server) {}) // the broker's log tells that it serves

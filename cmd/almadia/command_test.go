@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math"
 	"net"
 	"os"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	almadiav1 "github.com/almadia/almadia/gen/go/almadia/v1"
 	"github.com/almadia/almadia/server"
 	"go.uber.org/goleak"
 )
@@ -173,6 +175,30 @@ func TestConsumeJSON(t *testing.T) {
 	}
 }
 
+// TestAnyTimestamp: producers set what they like, and no record keeps those behind it from
+// being read.
+func TestAnyTimestamp(t *testing.T) {
+	s := newShell(t, nil)
+	s.must("", "topic", "create", "t")
+	conn, err := (&globals{addr: s.addr}).dial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_, err = almadiav1.NewProduceServiceClient(conn).Produce(t.Context(), &almadiav1.ProduceRequest{
+		Topic: "t", Records: []*almadiav1.LogRecord{{TimestampMs: math.MaxInt64}, {TimestampMs: math.MinInt64}, {TimestampMs: 1}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, format := range []string{"json", `%d\n`} {
+		got := s.must("", "consume", "t", "-o", "start", "--until-end", "-f", format)
+		if strings.Count(got, "\n") != 3 || !strings.Contains(got, "1970-01-01T00:00:00.001Z") {
+			t.Errorf("-f %s prints %q", format, got)
+		}
+	}
+}
+
 func TestRecordsOfTheLargestSize(t *testing.T) {
 	s := newShell(t, nil)
 	s.must("", "topic", "create", "t", "-c", "max_record_bytes=2MiB")
@@ -184,6 +210,28 @@ func TestRecordsOfTheLargestSize(t *testing.T) {
 	exit, _, errs := s.do(strings.Repeat("x", 2<<20)+"\n", "produce", "t")
 	if exit != exitFailed || !strings.Contains(errs, "max_record_bytes") || !strings.Contains(errs, "input lines 1 to 1") {
 		t.Errorf("a record too large: exit %d, %s", exit, errs)
+	}
+}
+
+// TestMoreThanABatchMayHave: what is read at once is sent in as many requests as the topic
+// needs, and stays in order.
+func TestMoreThanABatchMayHave(t *testing.T) {
+	s := newShell(t, nil)
+	s.must("", "topic", "create", "small", "-c", "max_batch_bytes=4KiB")
+	s.must("", "topic", "create", "mixed")
+	for topic, in := range map[string]string{
+		"small": strings.Repeat("0123456789abcdef\n", 5_000),
+		"mixed": strings.Repeat(strings.Repeat("x", 100)+"\n", 5_000) + strings.Repeat("y", 1<<20-16) + "\n",
+	} {
+		file := filepath.Join(t.TempDir(), "report")
+		s.must(in, "produce", topic, "--report", file)
+		if got := s.must("", "consume", topic, "-o", "start", "--until-end", "-f", `%v\n`); got != in {
+			t.Errorf("%s: %d bytes came back, %d went in", topic, len(got), len(in))
+		}
+		report, err := os.ReadFile(file)
+		if err != nil || strings.Count(string(report), "\n") != strings.Count(in, "\n") {
+			t.Errorf("%s: a report of %d lines for %d, %v", topic, strings.Count(string(report), "\n"), strings.Count(in, "\n"), err)
+		}
 	}
 }
 
@@ -218,6 +266,9 @@ func TestComplaints(t *testing.T) {
 		{[]string{"topic", "list", "--colour"}, exitUsage, "unknown flag"},
 		{[]string{"broker", "start", "--data-dir", t.TempDir(), "--listen", "0.0.0.0:0"}, exitFailed, "--insecure"},
 		{[]string{"broker", "start"}, exitUsage, "data-dir"},
+		{[]string{"broker", "start", "--data-dir", t.TempDir(), "--node-id", "0"}, exitUsage, "node id"},
+		{[]string{"produce", "t", "-f", `%k\t%v\n`, "a\tb"}, exitUsage, "does not go with values"},
+		{[]string{"produce", "t", "-k", "a", "-f", `%k\t%v\n`}, exitUsage, "both by --key"},
 		{[]string{"log", "verify", "/nowhere/at/all"}, exitFailed, "no such file"},
 		{[]string{"version", "x"}, exitUsage, "unknown command"},
 	} {

@@ -201,10 +201,15 @@ func (r *reader) run(stream grpc.ServerStreamingClient[almadiav1.TailResponse]) 
 
 // interpretTail says what became of a stream that ended early.
 func interpretTail(err error) error {
-	if st := status.Convert(err); st.Code() == codes.Unavailable && detailOf(st) == nil {
-		return &failure{what: "the connection to the broker is lost: " + st.Message(), fix: "start again from the last offset printed", exit: exitFailed}
+	st := status.Convert(err)
+	if st.Code() != codes.Unavailable {
+		return err
 	}
-	return err
+	what := "the connection to the broker is lost: " + st.Message()
+	if d := detailOf(st); d != nil {
+		what = "the broker ended the stream: " + d.Message
+	}
+	return &failure{what: what, fix: "start again from the last offset printed", exit: exitFailed}
 }
 
 func (r *reader) take(part *almadiav1.PartitionRecords) error {
@@ -249,7 +254,7 @@ type printed struct {
 	Topic     string          `json:"topic"`
 	Partition int32           `json:"partition"`
 	Offset    int64           `json:"offset"`
-	Timestamp time.Time       `json:"timestamp"`
+	Timestamp string          `json:"timestamp"` // a time.Time is refused beyond the year 9999
 	Key       *string         `json:"key,omitempty"`
 	KeyBytes  []byte          `json:"key_base64,omitempty"`
 	Value     *string         `json:"value,omitempty"`
@@ -266,7 +271,7 @@ type printedHeader struct {
 func printJSON(dst []byte, s shown) ([]byte, error) {
 	p := printed{
 		Topic: s.topic, Partition: s.partition, Offset: s.record.GetOffset(),
-		Timestamp: time.UnixMilli(s.record.TimestampMs).UTC(),
+		Timestamp: formatMillis(s.record.TimestampMs),
 	}
 	p.Key, p.KeyBytes = textOr(s.record.Key)
 	p.Value, p.ValBytes = textOr(s.record.Value)

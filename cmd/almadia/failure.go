@@ -64,6 +64,9 @@ func explainStatus(st *status.Status) *failure {
 	}
 	switch st.Code() {
 	case codes.Unavailable:
+		if !neverSent(st) {
+			return &failure{what: "the connection to the broker is lost: " + innermost(st.Message()), fix: "look whether it was applied before trying again", exit: exitFailed}
+		}
 		return &failure{what: "no broker answers: " + innermost(st.Message()), fix: "start one with `almadia dev`, or say where it is with --addr HOST:PORT", exit: exitFailed}
 	case codes.DeadlineExceeded:
 		return &failure{what: "the broker did not answer in time", fix: "check --addr, or wait longer with --timeout", exit: exitFailed}
@@ -73,6 +76,17 @@ func explainStatus(st *status.Status) *failure {
 		return &failure{what: "interrupted", exit: exitFailed}
 	}
 	return &failure{what: fmt.Sprintf("%s (%s)", st.Message(), st.Code()), exit: exit}
+}
+
+// neverSent tells whether there was no connection at all: gRPC says so in words alone. Of
+// anything else that the transport tells, nobody knows what became of the call.
+func neverSent(st *status.Status) bool {
+	for _, sign := range []string{"dialing", "resolver", "server preface"} {
+		if strings.Contains(st.Message(), sign) {
+			return true
+		}
+	}
+	return false
 }
 
 // innermost takes the wrapping of gRPC off the text of a connection error.
@@ -87,9 +101,6 @@ func innermost(text string) string {
 
 // fixOf says what helps beyond what the broker's message says.
 func fixOf(d *almadiav1.ErrorDetail) string {
-	if d.Retryable {
-		return "try again"
-	}
 	switch d.Reason {
 	case almadiav1.ErrorReason_ERROR_REASON_OFFSET_OUT_OF_RANGE:
 		return fmt.Sprintf("read between offsets %s and %s, or use -o start or -o end", d.Metadata["log_start_offset"], d.Metadata["high_watermark"])

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -102,6 +103,9 @@ func newSource(c *cobra.Command, f *produceFlags, values []string) (func() (*alm
 		return r
 	}
 	if len(values) > 0 {
+		if c.Flags().Changed("format") {
+			return nil, errors.New("format is the layout of the standard input; it does not go with values")
+		}
 		return func() (*almadiav1.LogRecord, error) {
 			if len(values) == 0 {
 				return nil, io.EOF
@@ -114,6 +118,9 @@ func newSource(c *cobra.Command, f *produceFlags, values []string) (func() (*alm
 	l, err := parseLayout(f.format)
 	if err != nil {
 		return nil, err
+	}
+	if c.Flags().Changed("key") && slices.ContainsFunc(l, func(p piece) bool { return p.field == 'k' }) {
+		return nil, errors.New("key is given both by --key and by %k in the format")
 	}
 	p, err := newParser(c.InOrStdin(), l)
 	if err != nil {
@@ -225,22 +232,52 @@ func collect(ctx context.Context, records <-chan numbered) load {
 // send writes one load. What the broker says was certainly not written is sent again
 // until --timeout has passed; everything else ends the command.
 func (p *producer) send(ctx context.Context, l load) error {
-	ctx, cancel := p.g.call(ctx)
+	call, cancel := p.g.call(ctx)
 	defer cancel()
 	for {
-		resp, err := p.client.Produce(ctx, &almadiav1.ProduceRequest{Topic: p.topic, Partition: p.partition, Records: l.records})
+		resp, err := p.client.Produce(call, &almadiav1.ProduceRequest{Topic: p.topic, Partition: p.partition, Records: l.records})
 		if err == nil {
 			return p.acknowledge(l, resp.Results)
 		}
+		if len(l.records) > 1 && tooMuch(status.Convert(err)) {
+			return p.sendHalves(ctx, l)
+		}
 		failed := failureOf(status.Convert(err))
-		if e := p.acknowledge(l, failed.GetWritten()); e != nil {
+		written := told(failed)
+		if e := p.acknowledge(l, written); e != nil {
 			return e
 		}
-		l = l.without(failed.GetWritten())
-		if !notWritten(status.Convert(err), failed) || !pause(ctx, retryPause) {
+		l = l.without(written)
+		if !notWritten(status.Convert(err), failed) || !pause(call, retryPause) {
 			return p.lost(l, err)
 		}
 	}
+}
+
+// tooMuch tells whether the records are more than a batch of the topic may have. How many
+// that are, and in which partitions they meet, only the broker knows.
+func tooMuch(st *status.Status) bool {
+	return detailOf(st).GetReason() == almadiav1.ErrorReason_ERROR_REASON_BATCH_TOO_LARGE
+}
+
+// sendHalves sends a load of several records as two.
+func (p *producer) sendHalves(ctx context.Context, l load) error {
+	half := len(l.records) / 2
+	if err := p.send(ctx, load{records: l.records[:half], lines: l.lines[:half]}); err != nil {
+		return err
+	}
+	return p.send(ctx, load{records: l.records[half:], lines: l.lines[half:]})
+}
+
+// told is what a failure says was written. Where the list of records is cut short, nobody
+// can tell which they were.
+func told(failed *almadiav1.ProduceFailure) (written []*almadiav1.ProduceResult) {
+	for _, r := range failed.GetWritten() {
+		if len(r.RecordIndexes) == int(r.RecordCount) {
+			written = append(written, r)
+		}
+	}
+	return written
 }
 
 // notWritten tells whether the records without an acknowledgement certainly were not

@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 
-	"github.com/almadia/almadia/server/partition"
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors"
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/recovery"
 	"google.golang.org/grpc"
@@ -11,6 +10,7 @@ import (
 
 // The chain is the same for unary calls and streams. From the outside in:
 //
+//   - unary calls are counted, for whoever stops the broker;
 //   - metrics and the log see how each call ended, with its final code;
 //   - translation turns errors into statuses and trailers;
 //   - recovery turns panics into errors, its own neighbours' below included;
@@ -21,6 +21,7 @@ import (
 
 func (s *Service) unaryChain() []grpc.UnaryServerInterceptor {
 	return []grpc.UnaryServerInterceptor{
+		s.countCall,
 		s.metrics.unary(),
 		interceptors.UnaryServerInterceptor(s.reporter()),
 		translateUnary,
@@ -36,6 +37,13 @@ func (s *Service) streamChain() []grpc.StreamServerInterceptor {
 		recovery.StreamServerInterceptor(),
 		s.endWhenDrained,
 	}
+}
+
+// countCall keeps count of the calls that are being worked on.
+func (s *Service) countCall(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+	s.calls.Add(1)
+	defer s.calls.Add(-1)
+	return next(ctx, req)
 }
 
 func translateUnary(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
@@ -66,10 +74,10 @@ func translateStream(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo
 func (s *Service) endWhenDrained(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
 	ctx, end := context.WithCancelCause(stream.Context())
 	defer end(nil)
-	defer context.AfterFunc(s.draining, func() { end(partition.ErrStopped) })()
+	defer context.AfterFunc(s.draining, func() { end(errStopping) })()
 	err := next(srv, &drainedStream{stream, ctx, info.IsClientStream})
-	if err != nil && context.Cause(ctx) == partition.ErrStopped {
-		return partition.ErrStopped
+	if err != nil && context.Cause(ctx) == errStopping {
+		return errStopping
 	}
 	return err
 }

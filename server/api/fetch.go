@@ -81,14 +81,19 @@ func (rs *readers) collect(ctx context.Context, resp *response, minBytes int) {
 	}
 }
 
-// tell puts the errors of readers that have nothing else into the response. If that is all
-// of them, it returns the first instead.
+// tell puts what readers have to say that have no records into the response. If that is an
+// error of each, it returns the first instead.
 func (rs *readers) tell(resp *response) error {
 	failed := 0
 	for _, r := range rs.all {
-		if r.err != nil && r.part.empty() {
-			resp.tell(r)
+		if !r.part.empty() {
+			continue
+		}
+		if r.err != nil {
 			failed++
+		}
+		if r.err != nil || r.late {
+			resp.tell(r)
 		}
 	}
 	if failed == len(rs.all) {

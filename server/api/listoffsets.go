@@ -57,10 +57,20 @@ func (s *Service) list(p *almadiav1.PartitionPosition) (*almadiav1.ListedOffset,
 	listed.Offset = (*int64)(&r.next)
 	listed.LeaderEpoch = uint32(r.view.Leadership.Term)
 	if found != nil {
-		listed.Time = timestamppb.New(time.UnixMilli(found.timestamp))
+		listed.Time = timeOf(found.timestamp)
 		listed.LeaderEpoch = uint32(found.term)
 	}
 	return listed, nil
+}
+
+// timeOf is a timestamp of a record (ms since the Unix epoch) as a Timestamp; nil where it is
+// beyond what that can say, which JSON and most libraries refuse: callers set what they like.
+func timeOf(ms int64) *timestamppb.Timestamp {
+	t := timestamppb.New(time.UnixMilli(ms))
+	if !t.IsValid() {
+		return nil
+	}
+	return t
 }
 
 // peeked is what is told of a record.

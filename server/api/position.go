@@ -120,6 +120,18 @@ func anchored(a almadiav1.Anchor, start, end storage.Offset) storage.Offset {
 	return end
 }
 
+// fromEnd tells whether a position is somewhere else when the log has grown: who asks for it
+// again misses what came in between.
+func fromEnd(at *almadiav1.Position) bool {
+	switch at := at.GetPosition().(type) {
+	case *almadiav1.Position_Anchor:
+		return at.Anchor != almadiav1.Anchor_ANCHOR_EARLIEST
+	case *almadiav1.Position_Last:
+		return true
+	}
+	return false
+}
+
 // ceilMilli is the first millisecond at or after a time: a record of the millisecond in
 // which the time lies is before it.
 func ceilMilli(t *timestamppb.Timestamp) int64 {

@@ -59,7 +59,7 @@ func (s *Service) Produce(ctx context.Context, in *produceRequest) (*almadiav1.P
 	}
 	ctx, cancel := answerBefore(ctx, writeTimeout)
 	defer cancel()
-	topic, err := s.topicToWrite(ctx, in.Topic)
+	topic, err := s.topicToWrite(ctx, in)
 	if err != nil {
 		return nil, err
 	}
@@ -101,18 +101,19 @@ func (in *produceRequest) check() error {
 	return nil
 }
 
-// topicToWrite finds the topic, or creates it where that is wanted.
-func (s *Service) topicToWrite(ctx context.Context, name string) (*meta.Topic, error) {
-	t, err := s.topic(name)
-	if err == nil || !s.autoCreate {
+// topicToWrite finds the topic, or creates it where that is wanted and it would have the
+// partition.
+func (s *Service) topicToWrite(ctx context.Context, in *produceRequest) (*meta.Topic, error) {
+	t, err := s.topic(in.Topic)
+	if err == nil || !s.autoCreate || in.Partition != 0 {
 		return t, err
 	}
-	t, err = s.controller.CreateTopic(ctx, controller.Spec{Name: name, Partitions: 1})
+	t, err = s.controller.CreateTopic(ctx, controller.Spec{Name: in.Topic, Partitions: 1})
 	switch {
 	case err == nil:
 		return t, nil
 	case errors.Is(err, meta.ErrTopicExists): // another call was faster
-		return s.topic(name)
+		return s.topic(in.Topic)
 	case errors.Is(err, raft.ErrUnknown): // of the topic, but of the records nothing was written
 		return nil, fmt.Errorf("%w: %v", meta.ErrNotReady, err)
 	default:

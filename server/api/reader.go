@@ -32,6 +32,7 @@ type reader struct {
 	cursor    storage.Cursor
 	view      partition.View // of the last read
 	err       error          // it reads no more
+	late      bool           // it began at, or near, an end that moves; see fromEnd
 	part      part           // of the response that is being made
 }
 
@@ -39,14 +40,15 @@ type reader struct {
 func newReader(at spot) *reader { return &reader{spot: at, end: noEnd} }
 
 // part is what a response has of one partition: runs of encoded records or batches, or why
-// there are none.
+// there are none, or only where to read on.
 type part struct {
 	runs  []*batch.Buffer
 	bytes int // of runs
 	error *almadiav1.ErrorDetail
+	place bool // where to read on is told without records
 }
 
-func (p *part) empty() bool { return p.bytes == 0 && p.error == nil }
+func (p *part) empty() bool { return p.bytes == 0 && p.error == nil && !p.place }
 
 func (p *part) release() {
 	for _, b := range p.runs {
@@ -69,8 +71,9 @@ func (s *Service) open(r *reader, position *almadiav1.Position, o *readOptions) 
 	if err == nil {
 		err = inRange(r.next, r.view)
 	}
+	r.late = fromEnd(position)
 	if offset, ok := o.resetTo(err); ok {
-		r.next, err = offset, nil
+		r.next, r.late, err = offset, offset == r.view.HighWatermark, nil
 	}
 	if err != nil {
 		return r.failed(err)
@@ -138,6 +141,7 @@ func (r *reader) read(o *readOptions, bytes int) (run *batch.Buffer, err error) 
 	if to, ok := o.resetTo(err); ok {
 		r.next = to
 		run.B, r.view, err = r.partition.Read(&r.cursor, r.next, bytes, run.B[:0])
+		r.late = to == r.view.HighWatermark
 	}
 	if err != nil || len(run.B) == 0 {
 		run.Release()
@@ -243,7 +247,7 @@ func (rs *readers) fill(resp *response) (full bool) {
 	for took := true; took; {
 		took = false
 		for range rs.all {
-			if rs.records == 0 {
+			if rs.records <= 0 { // below 0: whole batches went past it
 				return true
 			}
 			r := rs.all[rs.first]

@@ -66,13 +66,17 @@ func (resp *response) take(r *reader, o *readOptions, records int) (int, error) 
 	return n, err
 }
 
-// tell makes the error of a reader that has nothing else its part of the response, if it
-// fits.
+// tell makes what a reader without records has to say its part of the response, if it fits:
+// its error, or where it is.
 func (resp *response) tell(r *reader) {
-	detail := detailOf(r.err)
-	const tag = 1 + 2
-	if size := r.around() + tag + proto.Size(detail); resp.size == 0 || resp.size+size <= resp.bytes {
-		r.part.error = detail
+	told, size := part{place: true}, r.around()
+	if r.err != nil {
+		told = part{error: detailOf(r.err)}
+		const tag = 1 + 2
+		size += tag + proto.Size(told.error)
+	}
+	if resp.size == 0 || resp.size+size <= resp.bytes {
+		r.part = told
 		resp.size += size
 	}
 }

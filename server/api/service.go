@@ -5,6 +5,7 @@ import (
 	"context"
 	"log/slog"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"github.com/almadia/almadia/server/controller"
@@ -49,6 +50,7 @@ type Service struct {
 
 	sticky   *sticky
 	health   *health.Server
+	calls    atomic.Int64    // unary ones that are being worked on
 	draining context.Context // ended by Drain
 	drain    context.CancelFunc
 }
@@ -87,3 +89,7 @@ func (s *Service) Drain() {
 	s.SetReady(false)
 	s.drain()
 }
+
+// Idle tells whether no unary call is being worked on. Streams do not count: once the broker
+// drains, one that is still there only waits for a client that does not read.
+func (s *Service) Idle() bool { return s.calls.Load() == 0 }

@@ -347,6 +347,56 @@ func (ErrorReason) EnumDescriptor() ([]byte, []int) {
 	return file_almadia_v1_common_proto_rawDescGZIP(), []int{4}
 }
 
+// Why the server announces something on a stream. Numbers above 1 are kept free for
+// expiring credentials, moved leaders, quotas and the age of a stream.
+type NoticeReason int32
+
+const (
+	// Not classified.
+	NoticeReason_NOTICE_REASON_UNSPECIFIED NoticeReason = 0
+	// The broker will close this stream at the deadline; reconnect.
+	NoticeReason_NOTICE_REASON_DRAINING NoticeReason = 1
+)
+
+// Enum value maps for NoticeReason.
+var (
+	NoticeReason_name = map[int32]string{
+		0: "NOTICE_REASON_UNSPECIFIED",
+		1: "NOTICE_REASON_DRAINING",
+	}
+	NoticeReason_value = map[string]int32{
+		"NOTICE_REASON_UNSPECIFIED": 0,
+		"NOTICE_REASON_DRAINING":    1,
+	}
+)
+
+func (x NoticeReason) Enum() *NoticeReason {
+	p := new(NoticeReason)
+	*p = x
+	return p
+}
+
+func (x NoticeReason) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (NoticeReason) Descriptor() protoreflect.EnumDescriptor {
+	return file_almadia_v1_common_proto_enumTypes[5].Descriptor()
+}
+
+func (NoticeReason) Type() protoreflect.EnumType {
+	return &file_almadia_v1_common_proto_enumTypes[5]
+}
+
+func (x NoticeReason) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use NoticeReason.Descriptor instead.
+func (NoticeReason) EnumDescriptor() ([]byte, []int) {
+	return file_almadia_v1_common_proto_rawDescGZIP(), []int{5}
+}
+
 // A partition of a topic.
 type TopicPartition struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -825,6 +875,70 @@ func (x *ErrorDetail) GetPartitions() []*TopicPartition {
 	return nil
 }
 
+// Advance warning on a stream.
+type Notice struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Why.
+	Reason NoticeReason `protobuf:"varint,1,opt,name=reason,proto3,enum=almadia.v1.NoticeReason" json:"reason,omitempty"`
+	// Time left until it happens.
+	Deadline *durationpb.Duration `protobuf:"bytes,2,opt,name=deadline,proto3" json:"deadline,omitempty"`
+	// For developers.
+	Message       string `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"` // 4 is kept free for where to go instead.
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Notice) Reset() {
+	*x = Notice{}
+	mi := &file_almadia_v1_common_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Notice) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Notice) ProtoMessage() {}
+
+func (x *Notice) ProtoReflect() protoreflect.Message {
+	mi := &file_almadia_v1_common_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Notice.ProtoReflect.Descriptor instead.
+func (*Notice) Descriptor() ([]byte, []int) {
+	return file_almadia_v1_common_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Notice) GetReason() NoticeReason {
+	if x != nil {
+		return x.Reason
+	}
+	return NoticeReason_NOTICE_REASON_UNSPECIFIED
+}
+
+func (x *Notice) GetDeadline() *durationpb.Duration {
+	if x != nil {
+		return x.Deadline
+	}
+	return nil
+}
+
+func (x *Notice) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
 var File_almadia_v1_common_proto protoreflect.FileDescriptor
 
 const file_almadia_v1_common_proto_rawDesc = "" +
@@ -874,7 +988,11 @@ const file_almadia_v1_common_proto_rawDesc = "" +
 	"partitions\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01*-\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x8b\x01\n" +
+	"\x06Notice\x120\n" +
+	"\x06reason\x18\x01 \x01(\x0e2\x18.almadia.v1.NoticeReasonR\x06reason\x125\n" +
+	"\bdeadline\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\bdeadline\x12\x18\n" +
+	"\amessage\x18\x03 \x01(\tR\amessage*-\n" +
 	"\x04Acks\x12\x14\n" +
 	"\x10ACKS_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vACKS_QUORUM\x10\x01*@\n" +
@@ -910,7 +1028,10 @@ const file_almadia_v1_common_proto_rawDesc = "" +
 	"\x1cERROR_REASON_OUT_OF_CAPACITY\x10=\x12\x1e\n" +
 	"\x1aERROR_REASON_ACCESS_DENIED\x10I\x12\x1f\n" +
 	"\x1bERROR_REASON_DATA_CORRUPTED\x10P\x12\x19\n" +
-	"\x15ERROR_REASON_INTERNAL\x10QBI\n" +
+	"\x15ERROR_REASON_INTERNAL\x10Q*I\n" +
+	"\fNoticeReason\x12\x1d\n" +
+	"\x19NOTICE_REASON_UNSPECIFIED\x10\x00\x12\x1a\n" +
+	"\x16NOTICE_REASON_DRAINING\x10\x01BI\n" +
 	"\rio.almadia.v1P\x01Z6github.com/almadia/almadia/gen/go/almadia/v1;almadiav1b\x06proto3"
 
 var (
@@ -925,39 +1046,43 @@ func file_almadia_v1_common_proto_rawDescGZIP() []byte {
 	return file_almadia_v1_common_proto_rawDescData
 }
 
-var file_almadia_v1_common_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_almadia_v1_common_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_almadia_v1_common_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
+var file_almadia_v1_common_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_almadia_v1_common_proto_goTypes = []any{
 	(Acks)(0),                     // 0: almadia.v1.Acks
 	(Durability)(0),               // 1: almadia.v1.Durability
 	(Anchor)(0),                   // 2: almadia.v1.Anchor
 	(RecordFormat)(0),             // 3: almadia.v1.RecordFormat
 	(ErrorReason)(0),              // 4: almadia.v1.ErrorReason
-	(*TopicPartition)(nil),        // 5: almadia.v1.TopicPartition
-	(*Position)(nil),              // 6: almadia.v1.Position
-	(*PartitionPosition)(nil),     // 7: almadia.v1.PartitionPosition
-	(*Broker)(nil),                // 8: almadia.v1.Broker
-	(*LeaderHint)(nil),            // 9: almadia.v1.LeaderHint
-	(*ErrorDetail)(nil),           // 10: almadia.v1.ErrorDetail
-	nil,                           // 11: almadia.v1.ErrorDetail.MetadataEntry
-	(*timestamppb.Timestamp)(nil), // 12: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 13: google.protobuf.Duration
+	(NoticeReason)(0),             // 5: almadia.v1.NoticeReason
+	(*TopicPartition)(nil),        // 6: almadia.v1.TopicPartition
+	(*Position)(nil),              // 7: almadia.v1.Position
+	(*PartitionPosition)(nil),     // 8: almadia.v1.PartitionPosition
+	(*Broker)(nil),                // 9: almadia.v1.Broker
+	(*LeaderHint)(nil),            // 10: almadia.v1.LeaderHint
+	(*ErrorDetail)(nil),           // 11: almadia.v1.ErrorDetail
+	(*Notice)(nil),                // 12: almadia.v1.Notice
+	nil,                           // 13: almadia.v1.ErrorDetail.MetadataEntry
+	(*timestamppb.Timestamp)(nil), // 14: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 15: google.protobuf.Duration
 }
 var file_almadia_v1_common_proto_depIdxs = []int32{
 	2,  // 0: almadia.v1.Position.anchor:type_name -> almadia.v1.Anchor
-	12, // 1: almadia.v1.Position.time:type_name -> google.protobuf.Timestamp
-	6,  // 2: almadia.v1.PartitionPosition.position:type_name -> almadia.v1.Position
-	8,  // 3: almadia.v1.LeaderHint.broker:type_name -> almadia.v1.Broker
+	14, // 1: almadia.v1.Position.time:type_name -> google.protobuf.Timestamp
+	7,  // 2: almadia.v1.PartitionPosition.position:type_name -> almadia.v1.Position
+	9,  // 3: almadia.v1.LeaderHint.broker:type_name -> almadia.v1.Broker
 	4,  // 4: almadia.v1.ErrorDetail.reason:type_name -> almadia.v1.ErrorReason
-	13, // 5: almadia.v1.ErrorDetail.retry_delay:type_name -> google.protobuf.Duration
-	9,  // 6: almadia.v1.ErrorDetail.leader:type_name -> almadia.v1.LeaderHint
-	11, // 7: almadia.v1.ErrorDetail.metadata:type_name -> almadia.v1.ErrorDetail.MetadataEntry
-	5,  // 8: almadia.v1.ErrorDetail.partitions:type_name -> almadia.v1.TopicPartition
-	9,  // [9:9] is the sub-list for method output_type
-	9,  // [9:9] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	15, // 5: almadia.v1.ErrorDetail.retry_delay:type_name -> google.protobuf.Duration
+	10, // 6: almadia.v1.ErrorDetail.leader:type_name -> almadia.v1.LeaderHint
+	13, // 7: almadia.v1.ErrorDetail.metadata:type_name -> almadia.v1.ErrorDetail.MetadataEntry
+	6,  // 8: almadia.v1.ErrorDetail.partitions:type_name -> almadia.v1.TopicPartition
+	5,  // 9: almadia.v1.Notice.reason:type_name -> almadia.v1.NoticeReason
+	15, // 10: almadia.v1.Notice.deadline:type_name -> google.protobuf.Duration
+	11, // [11:11] is the sub-list for method output_type
+	11, // [11:11] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_almadia_v1_common_proto_init() }
@@ -979,8 +1104,8 @@ func file_almadia_v1_common_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_almadia_v1_common_proto_rawDesc), len(file_almadia_v1_common_proto_rawDesc)),
-			NumEnums:      5,
-			NumMessages:   7,
+			NumEnums:      6,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

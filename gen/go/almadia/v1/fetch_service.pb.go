@@ -285,7 +285,9 @@ func (x *FetchRequest) GetMinBytes() int32 {
 type FetchResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Per partition, in the order of the request; those with nothing new are left
-	// out. If all failed, the call fails with the first error instead.
+	// out. A position taken from the end of the log (LATEST, last, a reset to LATEST)
+	// is told as next_offset even without records: read on there. If all failed, the
+	// call fails with the first error instead.
 	Partitions    []*PartitionRecords `protobuf:"bytes,1,rep,name=partitions,proto3" json:"partitions,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -342,7 +344,8 @@ type TailRequest struct {
 	// End with OK when all partitions have reached the high watermark that they
 	// had at the start.
 	UntilEnd bool `protobuf:"varint,5,opt,name=until_end,json=untilEnd,proto3" json:"until_end,omitempty"`
-	// End with OK after this many records; 0 is no limit.
+	// End with OK after this many records; 0 is no limit. In BATCHES format, after the
+	// batch that brings that many.
 	MaxRecords    int64 `protobuf:"varint,6,opt,name=max_records,json=maxRecords,proto3" json:"max_records,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -569,7 +572,7 @@ type ListedOffset struct {
 	Partition *int32 `protobuf:"varint,2,opt,name=partition,proto3,oneof" json:"partition,omitempty"`
 	// The offset; the high watermark if no record is at or after the time.
 	Offset *int64 `protobuf:"varint,3,opt,name=offset,proto3,oneof" json:"offset,omitempty"`
-	// Timestamp of the record there, if there is one.
+	// Timestamp of the record there, if there is one, and it lies in the years 1 to 9999.
 	Time *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=time,proto3" json:"time,omitempty"`
 	// Term of the leader that wrote it.
 	LeaderEpoch uint32 `protobuf:"varint,5,opt,name=leader_epoch,json=leaderEpoch,proto3" json:"leader_epoch,omitempty"`
