@@ -106,6 +106,7 @@ func buildGrpcurl(t *testing.T) string {
 	dir := t.TempDir()
 	modfile := filepath.Join("..", "tools", "go.mod")
 	build := exec.CommandContext(t.Context(), "go", "build", "-modfile="+modfile, "-o", dir, "github.com/fullstorydev/grpcurl/cmd/grpcurl")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as everything else, under the race detector too
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build grpcurl: %v\n%s", err, out)
 	}
