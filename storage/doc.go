@@ -47,6 +47,7 @@
 //     calls done. Now the frames are durable.
 //  3. The segment writer, [Store.WriteSegments], writes them to their file, before or
 //     after step 2, unsynced. Until it has, readers get them from memory.
+//     While more than 128 MiB wait for it, step 2 waits, too.
 //  4. After both, the frames' buffers are released.
 //
 // # A checkpoint

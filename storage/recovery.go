@@ -101,7 +101,9 @@ func (s *Store) recover() error {
 		return err
 	}
 	first := journal.Record{Kind: journal.Open, Number: s.id.starts, Data: s.cfg.BootID}
-	if s.journal, err = journal.Start(s.cfg.journal(s.id), js, last, []journal.Record{first}); err != nil {
+	cfg := s.cfg.journal(s.id)
+	cfg.Hold = s.backlogged
+	if s.journal, err = journal.Start(cfg, js, last, []journal.Record{first}); err != nil {
 		return fmt.Errorf("open the journal: %w", err)
 	}
 	s.report.CleanShutdown = r.clean

@@ -10,6 +10,8 @@ import (
 )
 
 const (
+	// maxBacklogBytes may be queued before the journal waits for the segments.
+	maxBacklogBytes = 128 << 20
 	// maxTurnBytes bounds what one call of WriteSegments writes, a single job apart.
 	maxTurnBytes = 8 << 20
 	// gatherBytes is the size up to which neighbouring pieces become one write.
@@ -43,12 +45,13 @@ type savedIndex struct {
 	entries []indexEntry
 }
 
-// queue holds the jobs of the segment writer, first in, first out. Their number is
-// bounded by the journal: when no checkpoint can be made because they are not done, its
-// files are used up, and it answers no more appends.
+// queue holds the jobs of the segment writer, first in, first out. They are bounded by the
+// journal: while more than max bytes are queued it answers no appends, and so it does when
+// its files are used up because no checkpoint can be made before jobs are done.
 type queue struct {
 	wake chan struct{} // holds a token when there may be jobs
 	turn chan struct{} // holds a token when nobody writes
+	max  int           // of size; more than that holds the journal
 
 	mu      sync.Mutex // guards the fields below
 	jobs    []job
@@ -65,7 +68,7 @@ type waiter struct {
 }
 
 func newQueue() *queue {
-	q := &queue{wake: make(chan struct{}, 1), turn: make(chan struct{}, 1)}
+	q := &queue{wake: make(chan struct{}, 1), turn: make(chan struct{}, 1), max: maxBacklogBytes}
 	q.turn <- struct{}{}
 	return q
 }
@@ -169,6 +172,7 @@ func (s *Store) WriteSegments() (bool, error) {
 	if err := s.Err(); err != nil {
 		return false, err
 	}
+	held := s.backlogged()
 	jobs := s.queue.take()
 	if len(jobs) == 0 {
 		return false, nil
@@ -192,7 +196,16 @@ func (s *Store) WriteSegments() (bool, error) {
 		return true, s.verdict(err)
 	}
 	s.queue.finish(len(jobs))
+	if held && !s.backlogged() {
+		s.journal.Resume()
+	}
 	return true, nil
+}
+
+// backlogged holds the journal while the segments lag far behind it, for what is not
+// written is in memory. During recovery there is none to hold.
+func (s *Store) backlogged() bool {
+	return s.journal != nil && s.Err() == nil && s.queue.bytes() > s.queue.max
 }
 
 // writeFile carries out the jobs of one file.

@@ -35,6 +35,9 @@ type Config struct {
 	FileBytes int64
 	// MinFiles are made at the start. Default 8, at least 3.
 	MinFiles int
+	// Hold, if set, is asked before a flush. While it is true the journal is as good as
+	// full: what is queued waits, barriers overtake it. Resume tells that to ask again.
+	Hold func() bool
 	// MaxFiles is the number beyond which the journal waits for a checkpoint instead of
 	// growing. Default 32, at least MinFiles.
 	MaxFiles int

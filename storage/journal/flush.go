@@ -82,7 +82,7 @@ func (j *Journal) fail(err error) error {
 
 // writeQueued writes blocks until the work is done, or the journal full.
 func (j *Journal) writeQueued() (full bool, err error) {
-	if err := j.Err(); err != nil || j.pool.starved() {
+	if err := j.Err(); err != nil || j.held() || j.pool.starved() {
 		return err == nil, err
 	}
 	for j.work.written < len(j.work.subs) {
@@ -100,6 +100,8 @@ func (j *Journal) writeQueued() (full bool, err error) {
 	}
 	return false, nil
 }
+
+func (j *Journal) held() bool { return j.cfg.Hold != nil && j.cfg.Hold() }
 
 // makeRoom goes on to the next file if the block under construction does not fit. It
 // reports false if there is none.

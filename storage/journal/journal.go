@@ -237,6 +237,9 @@ func (j *Journal) Checkpointed(lsn LSN) {
 	j.signal()
 }
 
+// Resume has what was held be flushed.
+func (j *Journal) Resume() { j.signal() }
+
 // Pressure reports whether the journal wants a checkpoint because its files run out. It may
 // take two of them, for files are kept for one longer than they are needed.
 func (j *Journal) Pressure() bool { return j.pool.pressed() }
