@@ -266,6 +266,7 @@ func TestComplaints(t *testing.T) {
 		{[]string{"topic", "list", "--colour"}, exitUsage, "unknown flag"},
 		{[]string{"broker", "start", "--data-dir", t.TempDir(), "--listen", "0.0.0.0:0"}, exitFailed, "--insecure"},
 		{[]string{"broker", "start"}, exitUsage, "data-dir"},
+		{[]string{"dev", "--ephemeral", "--data-dir", "x"}, exitUsage, "ephemeral data-dir"},
 		{[]string{"broker", "start", "--data-dir", t.TempDir(), "--node-id", "0"}, exitUsage, "node id"},
 		{[]string{"produce", "t", "-f", `%k\t%v\n`, "a\tb"}, exitUsage, "does not go with values"},
 		{[]string{"produce", "t", "-k", "a", "-f", `%k\t%v\n`}, exitUsage, "both by --key"},

@@ -27,6 +27,7 @@ func devCommand() *cobra.Command {
 	}
 	listenFlags(c, &cfg)
 	c.Flags().BoolVar(&cfg.Ephemeral, "ephemeral", false, "keep everything in memory, and nothing after the end")
+	c.MarkFlagsMutuallyExclusive("ephemeral", "data-dir")
 	return c
 }
 

@@ -41,8 +41,10 @@ func explain(err error) *failure {
 		return f
 	}
 	// What the command line library finds wrong comes as plain text.
-	if strings.HasPrefix(err.Error(), "unknown command") || strings.HasPrefix(err.Error(), "required flag") {
-		return &failure{what: err.Error(), fix: "see almadia --help", exit: exitUsage}
+	for _, complaint := range []string{"unknown command", "required flag", "if any flags in the group"} {
+		if strings.HasPrefix(err.Error(), complaint) {
+			return &failure{what: err.Error(), fix: "see almadia --help", exit: exitUsage}
+		}
 	}
 	if errors.Is(err, context.Canceled) {
 		return &failure{what: "interrupted", exit: exitFailed}
