@@ -36,6 +36,7 @@ const (
 	exists         = almadiav1.ErrorReason_ERROR_REASON_ALREADY_EXISTS
 	notReady       = almadiav1.ErrorReason_ERROR_REASON_BROKER_NOT_READY
 	damaged        = almadiav1.ErrorReason_ERROR_REASON_DATA_CORRUPTED
+	outOfCapacity  = almadiav1.ErrorReason_ERROR_REASON_OUT_OF_CAPACITY
 	unknownOutcome = almadiav1.ErrorReason_ERROR_REASON_OUTCOME_UNKNOWN
 )
 
@@ -43,7 +44,7 @@ var codeOf = map[almadiav1.ErrorReason]codes.Code{
 	invalid: codes.InvalidArgument, noTopic: codes.NotFound, noPartition: codes.NotFound, denied: codes.PermissionDenied,
 	outOfRange: codes.OutOfRange, tooTight: codes.ResourceExhausted, recordTooLarge: codes.InvalidArgument,
 	batchTooLarge: codes.InvalidArgument, badBatch: codes.InvalidArgument, exists: codes.AlreadyExists,
-	notReady: codes.Unavailable, damaged: codes.DataLoss, unknownOutcome: codes.Aborted,
+	outOfCapacity: codes.ResourceExhausted, notReady: codes.Unavailable, damaged: codes.DataLoss, unknownOutcome: codes.Aborted,
 }
 
 // invoke makes a call by name, of a stream up to its end, and returns how it ended.

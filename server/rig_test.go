@@ -133,6 +133,12 @@ func (l *syncLog) String() string {
 	return l.b.String()
 }
 
+// onRealDisk puts the data into a directory of the system.
+func onRealDisk(t *testing.T) func(*server.Config) {
+	dir := t.TempDir()
+	return func(c *server.Config) { c.DataDir, c.FS = dir, nil }
+}
+
 func ptr[T any](v T) *T { return &v }
 
 func textRecord(key, value string) *almadiav1.LogRecord {

@@ -336,16 +336,17 @@ func (s *Server) endCalls(ctx context.Context) {
 func (s *Server) awaitCalls(ctx context.Context, stopped <-chan struct{}) {
 	look := time.NewTicker(streamWait)
 	defer look.Stop()
-	for {
+	for idle := false; ; {
 		select {
 		case <-stopped:
 			return
 		case <-ctx.Done():
 			return
 		case <-look.C:
-			if s.service.Idle() {
+			if idle && s.service.Idle() {
 				return
 			}
+			idle = s.service.Idle() // what it did last may be on its way to the client still
 		}
 	}
 }

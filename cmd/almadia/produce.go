@@ -149,8 +149,10 @@ func (l *load) full() bool {
 
 // producer sends loads one after the other: what a key sent first is written first.
 type producer struct {
-	g         *globals
-	client    almadiav1.ProduceServiceClient
+	g      *globals
+	client interface {
+		Produce(context.Context, *almadiav1.ProduceRequest, ...grpc.CallOption) (*almadiav1.ProduceResponse, error)
+	}
 	topic     string
 	partition *int32
 	report    *report

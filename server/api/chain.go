@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 
+	almadiav1 "github.com/almadia/almadia/gen/go/almadia/v1"
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors"
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/recovery"
 	"google.golang.org/grpc"
@@ -70,8 +71,12 @@ func translateStream(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo
 }
 
 // endWhenDrained ends a stream when the broker drains, so that streams of any service, health
-// and reflection too, do not hold up a graceful stop.
+// and reflection too, do not hold up a graceful stop. Those that announce their end mind it
+// themselves.
 func (s *Service) endWhenDrained(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+	if announcesItsEnd[info.FullMethod] {
+		return next(srv, stream)
+	}
 	ctx, end := context.WithCancelCause(stream.Context())
 	defer end(nil)
 	defer context.AfterFunc(s.draining, func() { end(errStopping) })()
@@ -81,6 +86,8 @@ func (s *Service) endWhenDrained(srv any, stream grpc.ServerStream, info *grpc.S
 	}
 	return err
 }
+
+var announcesItsEnd = map[string]bool{almadiav1.ProduceService_ProduceStream_FullMethodName: true}
 
 // drainedStream is a stream with a context that ends earlier than its own.
 type drainedStream struct {

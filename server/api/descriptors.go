@@ -39,7 +39,8 @@ var unaryHandlers = map[string]grpc.MethodHandler{
 }
 
 var streamHandlers = map[string]grpc.StreamHandler{
-	almadiav1.FetchService_Tail_FullMethodName: push(decode[almadiav1.TailRequest], (*Service).Tail),
+	almadiav1.ProduceService_ProduceStream_FullMethodName: converse((*Service).ProduceStream),
+	almadiav1.FetchService_Tail_FullMethodName:            push(decode[almadiav1.TailRequest], (*Service).Tail),
 }
 
 // derive gives a description its handlers. The generated interface of the service does not
@@ -82,6 +83,11 @@ func push[In any](decode func(*rawcodec.Frame) (In, error), call func(*Service, 
 		}
 		return call(s.(*Service), in, stream)
 	}
+}
+
+// converse makes the handler of a method on which both sides send as they like.
+func converse(call func(*Service, grpc.ServerStream) error) grpc.StreamHandler {
+	return func(s any, stream grpc.ServerStream) error { return call(s.(*Service), stream) }
 }
 
 func receiveAs[In any](receive func(any) error, decode func(*rawcodec.Frame) (In, error)) (in In, err error) {

@@ -24,6 +24,8 @@ var (
 	errPartlyWritten = errors.New("some records were written, others were not")
 	// errBehind: the deadline came before the write's turn; it was taken back.
 	errBehind = errors.New("the broker did not get to it before the deadline")
+	// errLate: the deadline of a stream came before its client was done.
+	errLate = errors.New("the deadline of the stream has come")
 	// errStopping: the broker drains.
 	errStopping = errors.New("the broker is stopping")
 	// errBadBatch: a batch of the caller is not what its checksum says.
@@ -129,7 +131,7 @@ var rules = []rule{
 	{almadiav1.ErrorReason_ERROR_REASON_NO_LEADER, codes.Unavailable, is(partition.ErrNoLeader, raft.ErrNotProposed),
 		true, shortly, tryAgain},
 	{almadiav1.ErrorReason_ERROR_REASON_BROKER_NOT_READY, codes.Unavailable,
-		is(errStopping, partition.ErrStopped, meta.ErrNotReady, meta.ErrStale, errBehind, storage.ErrClosed, storage.ErrPoisoned),
+		is(errStopping, partition.ErrStopped, partition.ErrGap, meta.ErrNotReady, meta.ErrStale, errBehind, errLate, storage.ErrClosed, storage.ErrPoisoned),
 		true, shortly, tryAgain},
 	{almadiav1.ErrorReason_ERROR_REASON_OUT_OF_CAPACITY, codes.ResourceExhausted, is(partition.ErrOverloaded),
 		true, shortly, "the disk of the broker is behind; nothing was written; try again, or write less"},

@@ -16,7 +16,7 @@ import (
 
 // plan decides which partitions a request writes to, and what to each, and checks the limits
 // of the topic: after it only the partitions can refuse.
-func (s *Service) plan(t *meta.Topic, in *produceRequest) ([]*write, error) {
+func (s *Service) plan(t *meta.Topic, in *batch.Request) ([]*write, error) {
 	if in.HasPartition {
 		if err := checkPartition(t, in.Partition); err != nil {
 			return nil, err
@@ -36,7 +36,7 @@ func (s *Service) plan(t *meta.Topic, in *produceRequest) ([]*write, error) {
 }
 
 // split makes the writes, and checks the sizes of records.
-func (s *Service) split(t *meta.Topic, in *produceRequest) ([]*write, error) {
+func (s *Service) split(t *meta.Topic, in *batch.Request) ([]*write, error) {
 	limit := int(t.Config.Effective().MaxRecordBytes)
 	if in.HasBatch {
 		return splitBatch(t, in, limit)
@@ -62,7 +62,7 @@ func (s *Service) split(t *meta.Topic, in *produceRequest) ([]*write, error) {
 }
 
 // splitBatch makes the one write of a ready batch.
-func splitBatch(t *meta.Topic, in *produceRequest, limit int) ([]*write, error) {
+func splitBatch(t *meta.Topic, in *batch.Request, limit int) ([]*write, error) {
 	ready, err := batch.ParseReady(in.Batch)
 	switch {
 	case errors.Is(err, batch.ErrCorrupt):
@@ -125,7 +125,7 @@ func (s *Service) stick(t *meta.Topic, bytes int) int32 {
 }
 
 // fill moves the records of a request into the buffers that become frames.
-func fill(writes []*write, in *produceRequest) {
+func fill(writes []*write, in *batch.Request) {
 	stamp := defaultTime(in.Records)
 	for _, w := range writes {
 		if w.ready != nil {

@@ -12,7 +12,6 @@ import (
 	"github.com/almadia/almadia/raft"
 	"github.com/almadia/almadia/server/controller"
 	"github.com/almadia/almadia/server/meta"
-	"github.com/almadia/almadia/server/partition"
 	"github.com/almadia/almadia/storage/batch"
 )
 
@@ -54,60 +53,74 @@ func (in *produceRequest) release() {
 // and answers when all are committed and durable.
 func (s *Service) Produce(ctx context.Context, in *produceRequest) (*almadiav1.ProduceResponse, error) {
 	defer in.release()
-	if err := in.check(); err != nil {
+	if err := checkAcks("acks", in.Acks); err != nil {
 		return nil, err
 	}
 	ctx, cancel := answerBefore(ctx, writeTimeout)
 	defer cancel()
-	topic, err := s.topicToWrite(ctx, in)
+	topic, writes, err := s.prepare(ctx, &in.Request)
 	if err != nil {
 		return nil, err
+	}
+	d := newDelivery(topic, writes)
+	if err := d.await(ctx, d.start()); err != nil {
+		return nil, err
+	}
+	return &almadiav1.ProduceResponse{Results: s.results(d)}, nil
+}
+
+// results are where the writes of a delivery went, none of which failed.
+func (s *Service) results(d *delivery) []*almadiav1.ProduceResult {
+	results := make([]*almadiav1.ProduceResult, len(d.writes))
+	for i, w := range d.writes {
+		results[i] = w.result()
+		s.metrics.produced(w.count, w.size)
+	}
+	return results
+}
+
+func checkAcks(field string, acks int32) error {
+	switch almadiav1.Acks(acks) {
+	case almadiav1.Acks_ACKS_UNSPECIFIED, almadiav1.Acks_ACKS_QUORUM:
+		return nil
+	default:
+		return fieldError(field, "is %d; only ACKS_QUORUM (1) is served", acks)
+	}
+}
+
+// prepare makes the writes of a request, which only their partitions can refuse afterwards.
+// It waits until those can be written: no partition is, before all can be.
+func (s *Service) prepare(ctx context.Context, in *batch.Request) (*meta.Topic, []*write, error) {
+	if err := checkName("topic", in.Topic); err != nil {
+		return nil, nil, err
+	}
+	if in.HasBatch && !in.HasPartition {
+		return nil, nil, fieldError("partition", "is required with batch")
+	}
+	topic, err := s.topicToWrite(ctx, in)
+	if err != nil {
+		return nil, nil, err
 	}
 	writes, err := s.plan(topic, in)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	// No partition is written before all can be.
-	for _, w := range writes {
-		if w.target, err = s.awaitLeader(ctx, spot{topic.Name, w.partition, topic}); err != nil {
-			return nil, err
-		}
+	if err := s.aim(ctx, topic, writes); err != nil {
+		return nil, nil, err
 	}
 	fill(writes, in)
-	if err := await(ctx, writes, appendAll(writes)); err != nil {
-		return nil, fmt.Errorf("write to topic %q: %w", topic.Name, err)
-	}
-	resp := &almadiav1.ProduceResponse{Results: make([]*almadiav1.ProduceResult, len(writes))}
-	for i, w := range writes {
-		resp.Results[i] = w.result()
-		s.metrics.produced(w.count, w.size)
-	}
-	return resp, nil
-}
-
-// check checks what concerns the request as a whole.
-func (in *produceRequest) check() error {
-	if err := checkName("topic", in.Topic); err != nil {
-		return err
-	}
-	switch almadiav1.Acks(in.Acks) {
-	case almadiav1.Acks_ACKS_UNSPECIFIED, almadiav1.Acks_ACKS_QUORUM:
-	default:
-		return fieldError("acks", "is %d; only ACKS_QUORUM (1) is served", in.Acks)
-	}
-	if in.HasBatch && !in.HasPartition {
-		return fieldError("partition", "is required with batch")
-	}
-	return nil
+	return topic, writes, nil
 }
 
 // topicToWrite finds the topic, or creates it where that is wanted and it would have the
 // partition.
-func (s *Service) topicToWrite(ctx context.Context, in *produceRequest) (*meta.Topic, error) {
+func (s *Service) topicToWrite(ctx context.Context, in *batch.Request) (*meta.Topic, error) {
 	t, err := s.topic(in.Topic)
 	if err == nil || !s.autoCreate || in.Partition != 0 {
 		return t, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
 	t, err = s.controller.CreateTopic(ctx, controller.Spec{Name: in.Topic, Partitions: 1})
 	switch {
 	case err == nil:
@@ -121,6 +134,26 @@ func (s *Service) topicToWrite(ctx context.Context, in *produceRequest) (*meta.T
 	}
 }
 
+// aim finds the partitions of all writes, and waits for those that nobody leads yet.
+func (s *Service) aim(ctx context.Context, t *meta.Topic, writes []*write) (err error) {
+	all := true
+	for _, w := range writes {
+		w.target = s.partitions.Get(t.Partitions[w.partition].Log)
+		all = all && w.target != nil && w.target.Ready() == nil
+	}
+	if all {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
+	for _, w := range writes {
+		if w.target, err = s.awaitLeader(ctx, spot{t.Name, w.partition, t}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // answerBefore ends ctx so long before the deadline of the caller that an answer still
 // reaches it, and after the timeout at the latest.
 func answerBefore(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
@@ -129,163 +162,4 @@ func answerBefore(ctx context.Context, timeout time.Duration) (context.Context, 
 		timeout = min(timeout, left-min(left/10, 100*time.Millisecond))
 	}
 	return context.WithTimeout(ctx, timeout)
-}
-
-// write is what a request writes to one partition.
-type write struct {
-	partition int32
-	target    *partition.Partition
-	records   []int32      // indexes in the request, in offset order; nil: all
-	ready     *batch.Ready // instead of records
-	count     int          // of records
-	size      int          // of the payload, in bytes; a default time adds to it
-	batch     partition.Write
-
-	pending *partition.Pending
-	ended   bool
-	ack     partition.Ack // if err is nil
-	err     error
-}
-
-// outcome is the answer of a partition to one of the writes.
-type outcome struct {
-	write *write
-	ack   partition.Ack
-	err   error
-}
-
-// appendAll hands all writes to their partitions.
-func appendAll(writes []*write) <-chan outcome {
-	outcomes := make(chan outcome, len(writes))
-	for _, w := range writes {
-		w.pending = w.target.Append(w.batch, func(ack partition.Ack, err error) {
-			outcomes <- outcome{w, ack, err}
-		})
-	}
-	return outcomes
-}
-
-// await waits for all writes. When ctx ends first, those that raft does not have yet are taken
-// back.
-func await(ctx context.Context, writes []*write, outcomes <-chan outcome) error {
-	for range writes {
-		select {
-		case o := <-outcomes:
-			o.write.end(o.ack, o.err)
-		case <-ctx.Done():
-			abandon(ctx, writes, outcomes)
-			if errors.Is(ctx.Err(), context.Canceled) {
-				return ctx.Err() // nobody listens any more
-			}
-			return settle(writes)
-		}
-	}
-	return settle(writes)
-}
-
-func (w *write) end(ack partition.Ack, err error) {
-	w.ended, w.ack, w.err = true, ack, err
-}
-
-// abandon settles all writes at once: they are taken back, or have ended by now, or nobody
-// knows.
-func abandon(ctx context.Context, writes []*write, outcomes <-chan outcome) {
-	for _, w := range writes {
-		if !w.ended && w.pending.Withdraw() {
-			w.end(partition.Ack{}, errBehind)
-		}
-	}
-	for {
-		select {
-		case o := <-outcomes:
-			o.write.end(o.ack, o.err)
-			continue
-		default:
-		}
-		break
-	}
-	for _, w := range writes {
-		if !w.ended {
-			w.end(partition.Ack{}, fmt.Errorf("%w: %w", partition.ErrUnknown, context.Cause(ctx)))
-		}
-	}
-}
-
-// settle makes one error of those of all writes. Where nothing was written it is the first
-// one; else the caller is told which records were.
-func settle(writes []*write) error {
-	var first error
-	written, unknown := false, false
-	for _, w := range writes {
-		switch {
-		case w.err == nil:
-			written = true
-			continue
-		case !refused(w.err):
-			w.err = asUnknown(w.err)
-			unknown = true
-		}
-		if first == nil {
-			first = w.err
-		}
-	}
-	switch {
-	case first == nil:
-		return nil
-	case unknown:
-		return &produceError{partition.ErrUnknown, first, told(writes)}
-	case written:
-		return &produceError{errPartlyWritten, first, told(writes)}
-	default:
-		return first
-	}
-}
-
-// refused tells whether an error of Append means that nothing was and will be written.
-// Everything else leaves that open, also what nobody thought of.
-func refused(err error) bool {
-	if errors.Is(err, partition.ErrUnknown) {
-		return false
-	}
-	for _, certain := range []error{partition.ErrNoLeader, partition.ErrStopped, partition.ErrOverloaded, errBehind} {
-		if errors.Is(err, certain) {
-			return true
-		}
-	}
-	return false
-}
-
-func asUnknown(err error) error {
-	if errors.Is(err, partition.ErrUnknown) {
-		return err
-	}
-	return fmt.Errorf("%w: %w", partition.ErrUnknown, err)
-}
-
-// told lists what became of each write.
-func told(writes []*write) *almadiav1.ProduceFailure {
-	f := &almadiav1.ProduceFailure{}
-	for _, w := range writes {
-		if w.err == nil {
-			f.Written = append(f.Written, w.result())
-			continue
-		}
-		d := detailOf(w.err)
-		d.Message = "" // the reason says it, and room is short
-		f.Failed = append(f.Failed, &almadiav1.FailedWrite{Partition: &w.partition, RecordIndexes: w.records, Error: d})
-	}
-	return f
-}
-
-func (w *write) result() *almadiav1.ProduceResult {
-	return &almadiav1.ProduceResult{
-		Partition:      &w.partition,
-		BaseOffset:     (*int64)(&w.ack.BaseOffset),
-		RecordCount:    int32(w.ack.Count),
-		AppendTimeMs:   w.ack.AppendTime,
-		LogStartOffset: int64(w.ack.LogStart),
-		RecordIndexes:  w.records,
-		Durability:     almadiav1.Durability_DURABILITY_FSYNCED,
-		LeaderEpoch:    uint32(w.ack.LeaderEpoch),
-	}
 }

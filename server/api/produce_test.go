@@ -9,6 +9,7 @@ import (
 
 	almadiav1 "github.com/almadia/almadia/gen/go/almadia/v1"
 	"github.com/almadia/almadia/raft"
+	"github.com/almadia/almadia/server/meta"
 	"github.com/almadia/almadia/server/partition"
 	"github.com/almadia/almadia/storage"
 	"github.com/almadia/almadia/storage/batch"
@@ -34,28 +35,39 @@ func committed(p *partition.Partition) {
 	}
 }
 
+// ledPartition is a partition that takes writes, and waits for its fate.
+func ledPartition(number int) *partition.Partition {
+	p := partition.New(storage.LogID(number+1), 1<<20)
+	p.Lead(raft.Leadership{Leader: 1, Term: 7, Leading: true, Ready: true})
+	return p
+}
+
+// writeTo is the write of the record of that number to the partition of that number.
+func writeTo(p *partition.Partition, number int) *write {
+	buffer := batch.NewBuffer(1_000)
+	buffer.B = append(buffer.B[:batch.HeaderRoom], "\n\x03\x12\x01x"...)
+	return &write{
+		partition: int32(number), target: p, records: []int32{int32(number)}, count: 1,
+		batch: partition.Write{Buffer: buffer, PayloadAt: batch.HeaderRoom, Count: 1, PayloadCRC: batch.CRC(buffer.B[batch.HeaderRoom:]), Mergeable: true},
+	}
+}
+
 // writeRecords writes the records 0, 1, ... each to a partition of its own that meets a fate,
 // and then the deadline.
 func writeRecords(t *testing.T, fates ...fate) error {
 	t.Helper()
 	var writes []*write
 	for i := range fates {
-		p := partition.New(storage.LogID(i+1), 1<<20)
-		p.Lead(raft.Leadership{Leader: 1, Term: 7, Leading: true, Ready: true})
-		buffer := batch.NewBuffer(1_000)
-		buffer.B = append(buffer.B[:batch.HeaderRoom], "\n\x03\x12\x01x"...)
-		writes = append(writes, &write{
-			partition: int32(i), target: p, records: []int32{int32(i)}, count: 1,
-			batch: partition.Write{Buffer: buffer, PayloadAt: batch.HeaderRoom, Count: 1, PayloadCRC: batch.CRC(buffer.B[batch.HeaderRoom:]), Mergeable: true},
-		})
+		writes = append(writes, writeTo(ledPartition(i), i))
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 0)
 	defer cancel()
-	outcomes := appendAll(writes)
+	d := newDelivery(&meta.Topic{Name: "demo"}, writes)
+	settled := d.start()
 	for i, f := range fates {
 		f(writes[i].target)
 	}
-	return await(ctx, writes, outcomes)
+	return d.await(ctx, settled)
 }
 
 func TestTheEndOfAWriteTellsWhatBecameOfIt(t *testing.T) {

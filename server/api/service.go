@@ -50,7 +50,7 @@ type Service struct {
 
 	sticky   *sticky
 	health   *health.Server
-	calls    atomic.Int64    // unary ones that are being worked on
+	calls    atomic.Int64    // unary ones that are being worked on, and entries of streams
 	draining context.Context // ended by Drain
 	drain    context.CancelFunc
 }
@@ -90,6 +90,7 @@ func (s *Service) Drain() {
 	s.drain()
 }
 
-// Idle tells whether no unary call is being worked on. Streams do not count: once the broker
-// drains, one that is still there only waits for a client that does not read.
+// Idle tells whether no unary call, nor an entry of a stream, is being worked on. Streams
+// themselves do not count: once the broker drains, one that is still there only waits for a
+// client that does not read.
 func (s *Service) Idle() bool { return s.calls.Load() == 0 }

@@ -146,7 +146,9 @@ func (b *broker) write(t *meta.Topic, number int, value string) (storage.Offset,
 	var ack partition.Ack
 	err := b.call(func() error {
 		done := make(chan error, 1)
-		p.Append(oneRecord(value), func(a partition.Ack, err error) { ack = a; done <- err })
+		if _, err := p.Append(oneRecord(value), func(a partition.Ack, err error) { ack = a; done <- err }); err != nil {
+			return err
+		}
 		select {
 		case err := <-done:
 			return err

@@ -177,11 +177,8 @@ func TestWhatWaitsIsBounded(t *testing.T) {
 	third.want(t, "waits")
 	fourth.want(t, ErrOverloaded.Error()) // the buffers are a little larger than 8 MiB
 	proposals := h.p.Take(1)
-	fifth, w5 := big()
+	fifth, _ := big()
 	fifth.want(t, ErrOverloaded.Error()) // what the replica has counts
-	if w5.Withdraw() {
-		t.Error("a refused write is withdrawn")
-	}
 	h.commit(proposals[0])
 	first.want(t, "at 0")
 	sixth, w6 := big()
@@ -287,7 +284,9 @@ func TestWritesAndTheLeadership(t *testing.T) {
 func TestAcknowledgedIsVisible(t *testing.T) {
 	h := newHand(t, 1<<20)
 	var seen View
-	h.p.Append(write(10, true, false), func(ack Ack, err error) { seen = h.p.View() })
+	if _, err := h.p.Append(write(10, true, false), func(ack Ack, err error) { seen = h.p.View() }); err != nil {
+		t.Fatal(err)
+	}
 	proposals := h.p.Take(1 << 30)
 	if hw := h.p.View().HighWatermark; hw != 0 {
 		t.Errorf("high watermark is %d before the commit", hw)

@@ -13,7 +13,9 @@
 // is committed and durable. It moves the high watermark first and answers second, so what is
 // acknowledged is readable at once, and nothing is readable before it is committed.
 //
-// Each batch is answered exactly once: by done, or by a [Pending.Withdraw] that succeeds.
+// Each batch that is taken is answered exactly once: by done, or by a [Pending.Withdraw] that
+// succeeds. Batches are written in the order of Append. Where one that is given up must not
+// leave a gap before those that followed it, the writer ties them together with an [Order].
 // The error tells whether it may have been written: only [ErrUnknown] leaves that open, all
 // others mean that it was not and will not be.
 //
@@ -63,6 +65,7 @@ var (
 	ErrNoLeader   = errors.New("no leader is elected now")            // not applied
 	ErrStopped    = errors.New("partition is stopped")                // not applied
 	ErrOverloaded = errors.New("too many bytes wait to be committed") // not applied
+	ErrGap        = errors.New("an earlier write failed")             // not applied; see Order
 	ErrUnknown    = raft.ErrUnknown                                   // may have been applied
 )
 

@@ -58,7 +58,7 @@ func merge(writes []*Pending) Write {
 func (f *flight) acknowledge(h batch.Header, logStart storage.Offset) {
 	invariant.Check(f.count == h.OffsetCount, "log %d: entry %d has %d offsets for %d records",
 		f.partition.id, h.Index, h.OffsetCount, f.count)
-	f.partition.settle(f)
+	f.partition.land(f, false)
 	at := h.BaseOffset
 	for _, w := range f.writes {
 		w.done(Ack{
@@ -72,17 +72,19 @@ func (f *flight) acknowledge(h batch.Header, logStart storage.Offset) {
 	}
 }
 
-// fail answers the writes of a frame that raft gave up.
+// fail answers the writes of a frame that raft gave up, and those that must not follow them.
 func (f *flight) fail(err error) {
-	f.partition.settle(f)
+	behind := f.partition.land(f, true)
 	err = fmt.Errorf("append to log %d: %w", f.partition.id, notCommitted(err))
 	for _, w := range f.writes {
 		w.done(Ack{}, err)
 	}
+	f.partition.giveBack(behind, ErrGap)
 }
 
-// settle takes the bytes of a flight off the books, once.
-func (p *Partition) settle(f *flight) {
+// land takes the bytes of a flight off the books, once. If it failed it takes out of the
+// queue, and returns, what must not be written behind it.
+func (p *Partition) land(f *flight, failed bool) (behind []*Pending) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	invariant.Check(!f.landed, "log %d: a frame is answered twice", p.id)
@@ -91,9 +93,14 @@ func (p *Partition) settle(f *flight) {
 	if p.queue.first != nil && p.replica != nil {
 		p.replica.Wake()
 	}
-	for _, w := range f.writes {
-		p.pendingBytes -= w.charge
+	if failed {
+		for _, w := range f.writes {
+			w.write.Order.fail()
+		}
+		behind = p.queue.popBroken()
 	}
+	p.discharge(charges(f.writes) + charges(behind))
+	return behind
 }
 
 // notCommitted is the error for the writers of a frame that raft gave up. What is not

@@ -105,10 +105,16 @@ type answer struct {
 
 func (h *hand) append(w Write) (*answer, *Pending) {
 	a := &answer{}
-	return a, h.p.Append(w, func(ack Ack, err error) {
+	pending, err := h.p.Append(w, func(ack Ack, err error) {
 		a.ack, a.err = ack, err
 		a.times++
 	})
+	if err != nil {
+		w.Buffer.Release()
+		a.err = err
+		a.times++
+	}
+	return a, pending
 }
 
 func (a *answer) String() string {
@@ -120,7 +126,7 @@ func (a *answer) String() string {
 	case a.err == nil:
 		return fmt.Sprintf("at %d", a.ack.BaseOffset)
 	}
-	for _, err := range []error{ErrNoLeader, ErrStopped, ErrOverloaded, ErrUnknown} {
+	for _, err := range []error{ErrNoLeader, ErrStopped, ErrOverloaded, ErrGap, ErrUnknown} {
 		if errors.Is(a.err, err) {
 			return err.Error()
 		}

@@ -87,7 +87,9 @@ func (n *node) write(p *Partition, value string, timestamp int64) Ack {
 	n.t.Helper()
 	var ack Ack
 	err := error(ErrUnknown)
-	p.Append(records(timestamp, value), func(a Ack, e error) { ack, err = a, e })
+	if _, e := p.Append(records(timestamp, value), func(a Ack, e error) { ack, err = a, e }); e != nil {
+		n.t.Fatalf("write %q: %v", value, e)
+	}
 	n.settle()
 	if err != nil {
 		n.t.Fatalf("write %q: %v", value, err)

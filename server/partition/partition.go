@@ -28,6 +28,7 @@ type Partition struct {
 	pendingBytes int           // charges of the queue and of all flights; see maxPendingBytes
 	flights      int           // not landed
 	changed      chan struct{} // closed at the next change of view; nil if nobody waits
+	freed        chan struct{} // closed when pendingBytes shrinks; nil if nobody waits
 }
 
 var _ raft.StateMachine = (*Partition)(nil)
@@ -70,25 +71,25 @@ func (p *Partition) Restore(log *storage.Log, applied storage.Index) error {
 	return nil
 }
 
-// Append queues a batch. done is called once, unless the batch is withdrawn: before Append
-// returns, if the batch is refused at once; else on the goroutine of the replica's shard. It
-// must not block, nor call back into the partition's writing methods.
+// Append queues a batch and takes over the reference to its buffer; it does not wait. done is
+// called once, unless the batch is withdrawn, on the goroutine of the replica's shard. It
+// must not block, nor call back into the partition's writing methods. With an error the
+// batch is not taken: its buffer stays the caller's, and done is not called.
 //
-// At most 32 MiB may wait to be committed; beyond, ErrOverloaded. A batch of any size is
-// taken when none waits. ErrNoLeader, ErrStopped: see Ready.
-func (p *Partition) Append(w Write, done func(Ack, error)) *Pending {
+// At most 32 MiB may wait to be committed; beyond, ErrOverloaded, and Freed tells when to
+// try again. A batch of any size is taken when none waits. ErrNoLeader, ErrStopped: see
+// Ready. ErrGap: see Order.
+func (p *Partition) Append(w Write, done func(Ack, error)) (*Pending, error) {
 	invariant.Check(w.PayloadAt >= batch.HeaderRoom && w.Count > 0, "write of %d records at %d", w.Count, w.PayloadAt)
 	pending := &Pending{partition: p, write: w, charge: cap(w.Buffer.B), done: done}
 	replica, err := p.enqueue(pending)
 	if err != nil {
-		w.Buffer.Release()
-		done(Ack{}, fmt.Errorf("append to log %d: %w", p.id, err))
-		return pending
+		return nil, fmt.Errorf("append to log %d: %w", p.id, err)
 	}
 	if replica != nil {
 		replica.Wake()
 	}
-	return pending
+	return pending, nil
 }
 
 func (p *Partition) enqueue(w *Pending) (*raft.Replica, error) {
@@ -97,12 +98,35 @@ func (p *Partition) enqueue(w *Pending) (*raft.Replica, error) {
 	if err := p.ready(); err != nil {
 		return nil, err
 	}
+	if w.write.Order.isBroken() {
+		return nil, ErrGap
+	}
 	if p.pendingBytes > 0 && p.pendingBytes+w.charge > maxPendingBytes {
 		return nil, ErrOverloaded
 	}
 	p.pendingBytes += w.charge
 	p.queue.push(w)
 	return p.replica, nil
+}
+
+// Freed gives a channel that is closed when less waits to be committed, or the leadership
+// moves. Get it first, then try, then wait. All who wait share one channel.
+func (p *Partition) Freed() <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.freed == nil {
+		p.freed = make(chan struct{})
+	}
+	return p.freed
+}
+
+// discharge takes bytes off the books. Needs mu.
+func (p *Partition) discharge(bytes int) {
+	p.pendingBytes -= bytes
+	if p.freed != nil {
+		close(p.freed)
+		p.freed = nil
+	}
 }
 
 // Take hands over what waits as frames of about maxBytes of payload in all, one at least.
@@ -190,7 +214,12 @@ func (p *Partition) advance(h batch.Header, start storage.Offset) (logStart stor
 // Lead takes note of who leads. What waits while nobody leads here is given back.
 func (p *Partition) Lead(l raft.Leadership) {
 	lost, err := p.follow(l)
-	for _, w := range lost {
+	p.giveBack(lost, err)
+}
+
+// giveBack answers writes that were taken out of the queue.
+func (p *Partition) giveBack(writes []*Pending, err error) {
+	for _, w := range writes {
 		w.write.Buffer.Release()
 		w.done(Ack{}, fmt.Errorf("append to log %d: %w", p.id, err))
 	}
@@ -208,10 +237,19 @@ func (p *Partition) follow(l raft.Leadership) ([]*Pending, error) {
 		return nil, nil
 	}
 	lost := p.queue.popAll()
+	p.discharge(charges(lost))
 	for _, w := range lost {
-		p.pendingBytes -= w.charge
+		w.write.Order.fail()
 	}
 	return lost, err
+}
+
+// charges is what writes cost together.
+func charges(writes []*Pending) (n int) {
+	for _, w := range writes {
+		n += w.charge
+	}
+	return n
 }
 
 // ready is Ready under mu.

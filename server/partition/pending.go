@@ -16,6 +16,9 @@ type Write struct {
 	// kind. All of them have a timestamp, or none (Timestamped): in a frame where some have
 	// one, a record without would be read with the largest of them.
 	Mergeable, Timestamped bool
+	// Order: nothing of it is written behind a write that failed. Nil: this write stands for
+	// itself.
+	Order *Order
 }
 
 func (w *Write) payload() []byte { return w.Buffer.B[w.PayloadAt:] }
@@ -51,7 +54,8 @@ func (w *Pending) Withdraw() bool {
 	queued := w.queued
 	if queued {
 		p.queue.remove(w)
-		p.pendingBytes -= w.charge
+		p.discharge(w.charge)
+		w.write.Order.fail()
 	}
 	p.mu.Unlock()
 	if queued {

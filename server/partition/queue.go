@@ -61,6 +61,20 @@ func (q *queue) popAll() []*Pending {
 	return out
 }
 
+// popBroken removes those whose order is broken.
+func (q *queue) popBroken() []*Pending {
+	var out []*Pending
+	for w := q.first; w != nil; {
+		next := w.next
+		if w.write.Order.isBroken() {
+			q.remove(w)
+			out = append(out, w)
+		}
+		w = next
+	}
+	return out
+}
+
 // cut says how many writes from the first on make the next frame, and its payload's size.
 func (q *queue) cut(limit int) (n, size int) {
 	first := q.first

@@ -58,12 +58,15 @@ func TestAcknowledgedIsReadableAtOnce(t *testing.T) {
 	p := n.get(1)
 	acks := 0
 	for i := range 20 {
-		p.Append(records(0, fmt.Sprint(i)), func(ack Ack, err error) {
+		_, err := p.Append(records(0, fmt.Sprint(i)), func(ack Ack, err error) {
 			acks++
 			if got := values(t, p, ack.BaseOffset); err != nil || len(got) == 0 || got[0] != fmt.Sprint(i) {
 				t.Errorf("write %d acknowledged with %v, read %q", i, err, got)
 			}
 		})
+		if err != nil {
+			t.Fatal(err)
+		}
 		for acks <= i {
 			if got := values(t, p, 0); len(got) != acks {
 				t.Errorf("%d records are readable, %d acknowledged", len(got), acks)
@@ -213,9 +216,7 @@ func TestAfterTheEnd(t *testing.T) {
 	if _, _, _, err := p.OffsetAt(0); !errors.Is(err, ErrStopped) {
 		t.Errorf("OffsetAt gives %v", err)
 	}
-	var err error
-	p.Append(records(0, "b"), func(_ Ack, e error) { err = e })
-	if !errors.Is(err, ErrStopped) {
+	if _, err := p.Append(records(0, "b"), nil); !errors.Is(err, ErrStopped) {
 		t.Errorf("Append gives %v", err)
 	}
 	if !isClosed(changed) {
@@ -241,8 +242,11 @@ func TestRunningHost(t *testing.T) {
 				value := fmt.Sprint(w, " ", i)
 				done := make(chan error, 1)
 				var at storage.Offset
-				m.Append(records(0, value), func(ack Ack, err error) { at = ack.BaseOffset; done <- err })
-				if err := <-done; err != nil {
+				_, err := m.Append(records(0, value), func(ack Ack, err error) { at = ack.BaseOffset; done <- err })
+				if err == nil {
+					err = <-done
+				}
+				if err != nil {
 					t.Error(err)
 					return
 				}

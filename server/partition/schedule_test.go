@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -18,6 +19,7 @@ type model struct {
 	*hand
 	rand     *rand.Rand
 	ready    bool
+	orders   []*Order      // of the writers; some writes stand for themselves
 	writes   []*modelWrite // in the order of Append
 	inFlight []*raft.Proposal
 }
@@ -25,16 +27,27 @@ type model struct {
 type modelWrite struct {
 	*answer
 	pending   *Pending
+	order     *Order
 	count     uint32
+	refused   bool // by Append
 	withdrawn bool
 }
 
 func (m *model) append() {
 	w := write(1+m.rand.IntN(300), m.rand.IntN(4) > 0, m.rand.IntN(3) == 0)
 	w.Count = 1 + m.rand.Uint32N(4)
-	mw := &modelWrite{count: w.Count}
+	if n := m.rand.IntN(len(m.orders) + 2); n < len(m.orders) {
+		w.Order = m.orders[n]
+	}
+	mw := &modelWrite{order: w.Order, count: w.Count}
 	mw.answer, mw.pending = m.hand.append(w)
-	if refused := mw.times == 1; refused == m.ready {
+	mw.refused = mw.times > 0
+	if errors.Is(mw.err, ErrGap) {
+		m.orders[slices.Index(m.orders, w.Order)] = &Order{} // the writer begins anew
+		if !w.Order.isBroken() {
+			m.t.Fatal("a write of an order without a gap is refused for one")
+		}
+	} else if mw.refused == m.ready {
 		m.t.Fatalf("ready: %v, the write %v", m.ready, mw)
 	}
 	m.writes = append(m.writes, mw)
@@ -44,8 +57,12 @@ func (m *model) withdraw() {
 	if len(m.writes) == 0 {
 		return
 	}
-	w := m.writes[max(0, len(m.writes)-1-m.rand.IntN(8))]
-	if w.pending.Withdraw() {
+	at := max(0, len(m.writes)-1-m.rand.IntN(8))
+	w := m.writes[at]
+	if w.order != nil && slices.ContainsFunc(m.writes[at+1:], func(later *modelWrite) bool { return later.order == w.order }) {
+		return
+	}
+	if w.pending != nil && w.pending.Withdraw() {
 		if w.times > 0 || w.withdrawn {
 			m.t.Fatalf("a write that %v is withdrawn", w)
 		}
@@ -64,6 +81,16 @@ func (m *model) commitOne() {
 		m.commit(m.inFlight[0])
 		m.inFlight = m.inFlight[1:]
 	}
+}
+
+// drop gives up the last of what is in flight. The leadership stays: the library may drop
+// proposals at any time.
+func (m *model) drop() {
+	kept := m.rand.IntN(len(m.inFlight) + 1)
+	for _, p := range m.inFlight[kept:] {
+		m.giveUp(p, raft.ErrNotProposed)
+	}
+	m.inFlight = m.inFlight[:kept]
 }
 
 // lose ends the leadership; what is in flight is given up from some entry on.
@@ -88,8 +115,10 @@ func (m *model) step() {
 		m.withdraw()
 	case n < 65:
 		m.take()
-	case n < 90:
+	case n < 88:
 		m.commitOne()
+	case n < 90:
+		m.drop()
 	case n < 93:
 		m.apply(batch.Control(batch.Noop, nil), nil)
 	case n < 95:
@@ -103,11 +132,17 @@ func (m *model) step() {
 }
 
 // check: every write has one outcome, the acknowledged ones stand in the order of Append
-// without overlap, and nothing is left on the books.
+// without overlap, none of an order stands behind one that failed, and nothing is left on
+// the books.
 func (m *model) check() {
 	m.t.Helper()
 	next := storage.Offset(0)
+	gap := map[*Order]bool{}
 	for i, w := range m.writes {
+		if w.order != nil && w.err == nil && !w.withdrawn && gap[w.order] {
+			m.t.Fatalf("write %d stands at %d behind one of its order that failed", i, w.ack.BaseOffset)
+		}
+		gap[w.order] = gap[w.order] || w.withdrawn || w.err != nil && !w.refused
 		switch {
 		case w.withdrawn && w.times != 0, !w.withdrawn && w.times != 1:
 			m.t.Fatalf("write %d: withdrawn %v, answered %d times", i, w.withdrawn, w.times)
@@ -129,7 +164,7 @@ func (m *model) check() {
 func TestEachWriteIsAnsweredOnce(t *testing.T) {
 	for seed := range uint64(200) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
-			m := &model{hand: newHand(t, 1000), rand: rand.New(rand.NewPCG(seed, 2)), ready: true}
+			m := &model{hand: newHand(t, 1000), rand: rand.New(rand.NewPCG(seed, 2)), ready: true, orders: []*Order{{}, {}, {}}}
 			for range 400 {
 				m.step()
 			}
@@ -149,7 +184,7 @@ func TestConcurrentWritersAndReaders(t *testing.T) {
 		working.Go(func() {
 			for i := range each {
 				done := make(chan struct{})
-				w := h.p.Append(write(10+i, true, false), func(ack Ack, err error) {
+				w, err := h.p.Append(write(10+i, true, false), func(ack Ack, err error) {
 					answered.Add(1)
 					if err == nil {
 						acked.Add(1)
@@ -158,6 +193,10 @@ func TestConcurrentWritersAndReaders(t *testing.T) {
 					}
 					close(done)
 				})
+				if err != nil {
+					t.Error(err)
+					return
+				}
 				if i%5 == 0 && w.Withdraw() {
 					withdrawn.Add(1)
 					continue

@@ -266,11 +266,14 @@ func TestSettingsOfTheTopicReachTheLog(t *testing.T) {
 	}
 	p := n.get(1)
 	for i := range 6 {
-		p.Append(records(0, fmt.Sprint("record ", i)), func(_ Ack, err error) {
+		_, err := p.Append(records(0, fmt.Sprint("record ", i)), func(_ Ack, err error) {
 			if err != nil {
 				t.Error(err)
 			}
 		})
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
 	n.settle()
 	// Each record takes 12 bytes: three make a frame, after the leader's own entry.

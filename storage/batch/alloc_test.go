@@ -20,7 +20,10 @@ func TestThePathOfARecordAllocatesNothing(t *testing.T) {
 	dst := make([]byte, 0, 1<<20)
 	msg := encode(t, &almadiav1.ProduceRequest{Topic: "demo", Records: someRecords()})
 	ready := encode(t, &almadiav1.RecordBatch{RecordCount: h.RecordCount, Payload: payload})
-	var req Request
+	stream := encode(t, &almadiav1.ProduceStreamRequest{Entries: []*almadiav1.ProduceEntry{
+		{Topic: "demo", RequestId: 1, Records: someRecords()}, {Topic: "demo", RequestId: 2, Records: someRecords()},
+	}})
+	var req, entry Request
 	if err := ParseRequest(msg, &req); err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +40,14 @@ func TestThePathOfARecordAllocatesNothing(t *testing.T) {
 		"ParseHeader":  func() { _, err := ParseHeader(frame); fail(err) },
 		"Next":         func() { _, _, _, err := Next(frame); fail(err) },
 		"ParseRequest": func() { fail(ParseRequest(msg, &req)) },
-		"ParseReady":   func() { _, err := ParseReady(ready); fail(err) },
+		"ParseStreamRequest": func() {
+			r, err := ParseStreamRequest(stream)
+			fail(err)
+			for body := range r.EachEntry {
+				fail(ParseEntry(body, &entry))
+			}
+		},
+		"ParseReady": func() { _, err := ParseReady(ready); fail(err) },
 		"AppendTo": func() {
 			out := dst
 			for i := range req.Records {

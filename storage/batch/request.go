@@ -8,23 +8,25 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// Fields of ProduceRequest.
+// Fields of ProduceRequest, and of ProduceEntry, which differ in one only.
 const (
 	requestRecords protowire.Number = 1 + iota
 	requestBatch
 	requestTopic
 	requestPartition
-	requestAcks
+	requestFifth       // acks of a request, request_id of an entry
 	requestConditional // kept free for conditional appends
 	requestProducer    // kept free for idempotent producers
 )
 
-// Request is a ProduceRequest cut into its parts; all slices alias the message.
+// Request is a ProduceRequest, or a ProduceEntry, cut into its parts; all slices alias the
+// message.
 type Request struct {
 	Topic        string
 	Partition    int32
 	HasPartition bool
-	Acks         int32
+	Acks         int32    // of a request
+	ID           int64    // of an entry; 0 without
 	Records      []Record // the simple form
 	Batch        []byte   // the fast form: an encoded RecordBatch, for ParseReady
 	HasBatch     bool
@@ -37,20 +39,53 @@ type Request struct {
 // ...). Whether a topic is named, and a partition if there is a batch, is the caller's to
 // check. After an error req holds nothing of use.
 func ParseRequest(msg []byte, req *Request) error {
+	fifth, err := req.parse(msg, &requestFields)
+	req.Acks = int32(fifth)
+	return err
+}
+
+// ParseEntry is ParseRequest for an encoded ProduceEntry that is well-formed, as those of
+// EachEntry are. ID is right also after an error.
+func ParseEntry(body []byte, req *Request) error {
+	fifth, err := req.parse(body, &entryFields)
+	if err != nil {
+		fifth = lastVarint(body, requestFifth)
+	}
+	req.ID = int64(fifth)
+	return err
+}
+
+// lastVarint is the value of a varint field of a well-formed message, 0 without.
+func lastVarint(msg []byte, num protowire.Number) (v uint64) {
+	for len(msg) > 0 {
+		f, _ := cut(msg)
+		if f.num() == num && f.typ() == protowire.VarintType {
+			v = f.value
+		}
+		msg = msg[f.size:]
+	}
+	return v
+}
+
+// parse returns the value of the fifth field apart.
+func (req *Request) parse(msg []byte, names *fieldNames) (fifth uint64, err error) {
 	*req = Request{Topic: req.Topic, Records: req.Records[:0]}
 	var topic []byte
 	for len(msg) > 0 {
 		f, ok := cut(msg)
 		if !ok {
-			return &FieldError{"request", malformed}
+			return 0, &FieldError{"request", malformed}
 		}
 		data := f.data(msg)
 		msg = msg[f.size:]
-		if err := req.take(f, data); err != nil {
-			return err
+		if err := req.take(f, data, names); err != nil {
+			return 0, err
 		}
-		if f.num() == requestTopic {
+		switch f.num() {
+		case requestTopic:
 			topic = data
+		case requestFifth:
+			fifth = f.value
 		}
 	}
 	if req.Topic != string(topic) { // a connection writes to few topics: spare the copy
@@ -58,24 +93,24 @@ func ParseRequest(msg []byte, req *Request) error {
 	}
 	switch {
 	case req.HasBatch && len(req.Records) > 0:
-		return &FieldError{"batch", notTogether + "records"}
+		return 0, &FieldError{"batch", notTogether + "records"}
 	case !req.HasBatch && len(req.Records) == 0:
-		return &FieldError{"records", "is empty, and there is no batch"}
+		return 0, &FieldError{"records", "is empty, and there is no batch"}
 	}
-	return nil
+	return fifth, nil
 }
 
-// take takes one field of the request, but only checks the topic.
-func (req *Request) take(f field, data []byte) error {
+// take takes one field of the request, but only checks the topic and the fifth.
+func (req *Request) take(f field, data []byte, names *fieldNames) error {
 	want := protowire.BytesType
 	switch f.num() {
-	case requestPartition, requestAcks:
+	case requestPartition, requestFifth:
 		want = protowire.VarintType
 	case requestConditional, requestProducer:
 		return &FieldError{fmt.Sprintf("field %d", f.num()), notYet}
 	}
-	if f.num() <= requestAcks && f.typ() != want {
-		return &FieldError{requestFields[f.num()], wrongType}
+	if f.num() <= requestFifth && f.typ() != want {
+		return &FieldError{names[f.num()], wrongType}
 	}
 	switch f.num() {
 	case requestRecords:
@@ -91,15 +126,16 @@ func (req *Request) take(f field, data []byte) error {
 		req.Batch, req.HasBatch = data, true
 	case requestPartition:
 		req.Partition, req.HasPartition = int32(f.value), true
-	case requestAcks:
-		req.Acks = int32(f.value)
 	}
 	return nil
 }
 
-var requestFields = [...]string{
-	requestRecords: "records", requestBatch: "batch", requestTopic: "topic", requestPartition: "partition", requestAcks: "acks",
-}
+type fieldNames [requestFifth + 1]string
+
+var (
+	requestFields = fieldNames{requestRecords: "records", requestBatch: "batch", requestTopic: "topic", requestPartition: "partition", requestFifth: "acks"}
+	entryFields   = fieldNames{requestRecords: "records", requestBatch: "batch", requestTopic: "topic", requestPartition: "partition", requestFifth: "request_id"}
+)
 
 func (req *Request) takeRecord(body []byte) error {
 	if len(req.Records) == MaxRequestRecords {

@@ -72,6 +72,18 @@ func longer(b []byte) (v uint64, n int) {
 	return v, n
 }
 
+// wellFormed tells whether the fields of a message can all be cut.
+func wellFormed(msg []byte) bool {
+	for len(msg) > 0 {
+		f, ok := cut(msg)
+		if !ok {
+			return false
+		}
+		msg = msg[f.size:]
+	}
+	return true
+}
+
 // tagRecord begins an entry of a RecordSet, as of every message that has records.
 const tagRecord = 1<<3 | byte(protowire.BytesType)
 

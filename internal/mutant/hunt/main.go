@@ -36,6 +36,8 @@ var preys = []prey{
 	{"mutant_no_redo", "storage", "TestPowerLoss"},
 	{"mutant_unsynced_checkpoint", "storage", "TestPowerLoss"},
 	{"mutant_unsynced_names", "storage", "TestPowerLoss"},
+	{"mutant_past_gap", "server/partition", "TestNothingIsWrittenPastAGap"},
+	{"mutant_silent_unknown", "server/api", "TestTheEndOfAStreamTellsWhatBecameOfItsEntries"},
 	{"mutant_ack_before_sync", "storage/journal", "TestPowerLoss"},
 	{"mutant_no_sync", "storage/journal", "TestPowerLoss"},
 }

@@ -164,7 +164,7 @@ type ProduceResult struct {
 	AppendTimeMs int64 `protobuf:"varint,4,opt,name=append_time_ms,json=appendTimeMs,proto3" json:"append_time_ms,omitempty"`
 	// First available offset of the partition.
 	LogStartOffset int64 `protobuf:"varint,5,opt,name=log_start_offset,json=logStartOffset,proto3" json:"log_start_offset,omitempty"` // 6 is kept free for idempotent producers.
-	// Indexes in the request of these records, in offset order. Empty when all
+	// Indexes in the request, or entry, of these records, in offset order. Empty when all
 	// records went to this partition in request order.
 	RecordIndexes []int32 `protobuf:"varint,7,rep,packed,name=record_indexes,json=recordIndexes,proto3" json:"record_indexes,omitempty"`
 	// What the ack stands for: never less than what was asked.
@@ -390,6 +390,415 @@ func (x *FailedWrite) GetError() *ErrorDetail {
 	return nil
 }
 
+// Message of the client on ProduceStream. Any part may be absent.
+type ProduceStreamRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Defaults for the stream; only in the first message; may come with entries.
+	Init *ProduceStreamInit `protobuf:"bytes,1,opt,name=init,proto3" json:"init,omitempty"`
+	// Writes, in order.
+	Entries       []*ProduceEntry `protobuf:"bytes,2,rep,name=entries,proto3" json:"entries,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProduceStreamRequest) Reset() {
+	*x = ProduceStreamRequest{}
+	mi := &file_almadia_v1_produce_service_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProduceStreamRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProduceStreamRequest) ProtoMessage() {}
+
+func (x *ProduceStreamRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_almadia_v1_produce_service_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProduceStreamRequest.ProtoReflect.Descriptor instead.
+func (*ProduceStreamRequest) Descriptor() ([]byte, []int) {
+	return file_almadia_v1_produce_service_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *ProduceStreamRequest) GetInit() *ProduceStreamInit {
+	if x != nil {
+		return x.Init
+	}
+	return nil
+}
+
+func (x *ProduceStreamRequest) GetEntries() []*ProduceEntry {
+	if x != nil {
+		return x.Entries
+	}
+	return nil
+}
+
+// Defaults of a ProduceStream.
+type ProduceStreamInit struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Topic of entries that name none.
+	Topic string `protobuf:"bytes,1,opt,name=topic,proto3" json:"topic,omitempty"`
+	// When to acknowledge.
+	Acks Acks `protobuf:"varint,2,opt,name=acks,proto3,enum=almadia.v1.Acks" json:"acks,omitempty"`
+	// Keep the stream after a failed entry: its ack has the error, later entries are
+	// written all the same. Default: the stream ends with the error of the first
+	// entry that failed, and later entries of the same partition are not written past
+	// the gap.
+	ContinueOnError bool `protobuf:"varint,3,opt,name=continue_on_error,json=continueOnError,proto3" json:"continue_on_error,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *ProduceStreamInit) Reset() {
+	*x = ProduceStreamInit{}
+	mi := &file_almadia_v1_produce_service_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProduceStreamInit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProduceStreamInit) ProtoMessage() {}
+
+func (x *ProduceStreamInit) ProtoReflect() protoreflect.Message {
+	mi := &file_almadia_v1_produce_service_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProduceStreamInit.ProtoReflect.Descriptor instead.
+func (*ProduceStreamInit) Descriptor() ([]byte, []int) {
+	return file_almadia_v1_produce_service_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ProduceStreamInit) GetTopic() string {
+	if x != nil {
+		return x.Topic
+	}
+	return ""
+}
+
+func (x *ProduceStreamInit) GetAcks() Acks {
+	if x != nil {
+		return x.Acks
+	}
+	return Acks_ACKS_UNSPECIFIED
+}
+
+func (x *ProduceStreamInit) GetContinueOnError() bool {
+	if x != nil {
+		return x.ContinueOnError
+	}
+	return false
+}
+
+// One write on a ProduceStream.
+type ProduceEntry struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Records: the simple form.
+	Records []*LogRecord `protobuf:"bytes,1,rep,name=records,proto3" json:"records,omitempty"`
+	// A ready batch: the fast form. Needs partition.
+	Batch *RecordBatch `protobuf:"bytes,2,opt,name=batch,proto3" json:"batch,omitempty"`
+	// Topic; empty means that of the init, else that of the entry before.
+	Topic string `protobuf:"bytes,3,opt,name=topic,proto3" json:"topic,omitempty"`
+	// Partition; as in ProduceRequest.
+	Partition *int32 `protobuf:"varint,4,opt,name=partition,proto3,oneof" json:"partition,omitempty"`
+	// Echoed in the ack. 0: the number of the entry in the stream, from 1.
+	RequestId     int64 `protobuf:"varint,5,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"` // 6 is kept free for conditional appends, 7 for idempotent producers.
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProduceEntry) Reset() {
+	*x = ProduceEntry{}
+	mi := &file_almadia_v1_produce_service_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProduceEntry) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProduceEntry) ProtoMessage() {}
+
+func (x *ProduceEntry) ProtoReflect() protoreflect.Message {
+	mi := &file_almadia_v1_produce_service_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProduceEntry.ProtoReflect.Descriptor instead.
+func (*ProduceEntry) Descriptor() ([]byte, []int) {
+	return file_almadia_v1_produce_service_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *ProduceEntry) GetRecords() []*LogRecord {
+	if x != nil {
+		return x.Records
+	}
+	return nil
+}
+
+func (x *ProduceEntry) GetBatch() *RecordBatch {
+	if x != nil {
+		return x.Batch
+	}
+	return nil
+}
+
+func (x *ProduceEntry) GetTopic() string {
+	if x != nil {
+		return x.Topic
+	}
+	return ""
+}
+
+func (x *ProduceEntry) GetPartition() int32 {
+	if x != nil && x.Partition != nil {
+		return *x.Partition
+	}
+	return 0
+}
+
+func (x *ProduceEntry) GetRequestId() int64 {
+	if x != nil {
+		return x.RequestId
+	}
+	return 0
+}
+
+// Message of the server on ProduceStream. Any part may be absent.
+type ProduceStreamResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Acks, as many as were ready.
+	Acks []*ProduceAck `protobuf:"bytes,1,rep,name=acks,proto3" json:"acks,omitempty"`
+	// Limits; once, in the first message, which comes before anything was sent.
+	Limits *ProduceStreamLimits `protobuf:"bytes,2,opt,name=limits,proto3" json:"limits,omitempty"`
+	// Advance warning. After DRAINING no entry is begun any more; what was begun is
+	// acked, and the stream ends with UNAVAILABLE, BROKER_NOT_READY.
+	Notice        *Notice `protobuf:"bytes,3,opt,name=notice,proto3" json:"notice,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProduceStreamResponse) Reset() {
+	*x = ProduceStreamResponse{}
+	mi := &file_almadia_v1_produce_service_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProduceStreamResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProduceStreamResponse) ProtoMessage() {}
+
+func (x *ProduceStreamResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_almadia_v1_produce_service_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProduceStreamResponse.ProtoReflect.Descriptor instead.
+func (*ProduceStreamResponse) Descriptor() ([]byte, []int) {
+	return file_almadia_v1_produce_service_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *ProduceStreamResponse) GetAcks() []*ProduceAck {
+	if x != nil {
+		return x.Acks
+	}
+	return nil
+}
+
+func (x *ProduceStreamResponse) GetLimits() *ProduceStreamLimits {
+	if x != nil {
+		return x.Limits
+	}
+	return nil
+}
+
+func (x *ProduceStreamResponse) GetNotice() *Notice {
+	if x != nil {
+		return x.Notice
+	}
+	return nil
+}
+
+// Outcome of one entry; at most one each.
+type ProduceAck struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As in the entry.
+	RequestId int64 `protobuf:"varint,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// Where the records went. Usually one; several for keyed records.
+	Results []*ProduceResult `protobuf:"bytes,2,rep,name=results,proto3" json:"results,omitempty"`
+	// Set if the entry failed, wholly or in part. ABORTED as in Produce: it may have
+	// been written, or a part of it was. Any other code: it was not written.
+	Error *ErrorDetail `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`
+	// What of it was not written, or may have been, if error is ABORTED.
+	Failed        []*FailedWrite `protobuf:"bytes,4,rep,name=failed,proto3" json:"failed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProduceAck) Reset() {
+	*x = ProduceAck{}
+	mi := &file_almadia_v1_produce_service_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProduceAck) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProduceAck) ProtoMessage() {}
+
+func (x *ProduceAck) ProtoReflect() protoreflect.Message {
+	mi := &file_almadia_v1_produce_service_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProduceAck.ProtoReflect.Descriptor instead.
+func (*ProduceAck) Descriptor() ([]byte, []int) {
+	return file_almadia_v1_produce_service_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ProduceAck) GetRequestId() int64 {
+	if x != nil {
+		return x.RequestId
+	}
+	return 0
+}
+
+func (x *ProduceAck) GetResults() []*ProduceResult {
+	if x != nil {
+		return x.Results
+	}
+	return nil
+}
+
+func (x *ProduceAck) GetError() *ErrorDetail {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
+func (x *ProduceAck) GetFailed() []*FailedWrite {
+	if x != nil {
+		return x.Failed
+	}
+	return nil
+}
+
+// What the server takes on a stream. It stops reading beyond these, and HTTP/2
+// flow control then blocks the sender. An entry larger than max_in_flight_bytes is
+// taken when no other is unacknowledged.
+type ProduceStreamLimits struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Unacknowledged entries.
+	MaxInFlightCount int32 `protobuf:"varint,1,opt,name=max_in_flight_count,json=maxInFlightCount,proto3" json:"max_in_flight_count,omitempty"`
+	// Unacknowledged entries in encoded bytes.
+	MaxInFlightBytes int64 `protobuf:"varint,2,opt,name=max_in_flight_bytes,json=maxInFlightBytes,proto3" json:"max_in_flight_bytes,omitempty"`
+	// Largest message, in bytes.
+	MaxMessageBytes int32 `protobuf:"varint,3,opt,name=max_message_bytes,json=maxMessageBytes,proto3" json:"max_message_bytes,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *ProduceStreamLimits) Reset() {
+	*x = ProduceStreamLimits{}
+	mi := &file_almadia_v1_produce_service_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProduceStreamLimits) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProduceStreamLimits) ProtoMessage() {}
+
+func (x *ProduceStreamLimits) ProtoReflect() protoreflect.Message {
+	mi := &file_almadia_v1_produce_service_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProduceStreamLimits.ProtoReflect.Descriptor instead.
+func (*ProduceStreamLimits) Descriptor() ([]byte, []int) {
+	return file_almadia_v1_produce_service_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *ProduceStreamLimits) GetMaxInFlightCount() int32 {
+	if x != nil {
+		return x.MaxInFlightCount
+	}
+	return 0
+}
+
+func (x *ProduceStreamLimits) GetMaxInFlightBytes() int64 {
+	if x != nil {
+		return x.MaxInFlightBytes
+	}
+	return 0
+}
+
+func (x *ProduceStreamLimits) GetMaxMessageBytes() int32 {
+	if x != nil {
+		return x.MaxMessageBytes
+	}
+	return 0
+}
+
 var File_almadia_v1_produce_service_proto protoreflect.FileDescriptor
 
 const file_almadia_v1_produce_service_proto_rawDesc = "" +
@@ -430,9 +839,41 @@ const file_almadia_v1_produce_service_proto_rawDesc = "" +
 	"\x0erecord_indexes\x18\x02 \x03(\x05R\rrecordIndexes\x12-\n" +
 	"\x05error\x18\x03 \x01(\v2\x17.almadia.v1.ErrorDetailR\x05errorB\f\n" +
 	"\n" +
-	"_partition2T\n" +
+	"_partition\"}\n" +
+	"\x14ProduceStreamRequest\x121\n" +
+	"\x04init\x18\x01 \x01(\v2\x1d.almadia.v1.ProduceStreamInitR\x04init\x122\n" +
+	"\aentries\x18\x02 \x03(\v2\x18.almadia.v1.ProduceEntryR\aentries\"{\n" +
+	"\x11ProduceStreamInit\x12\x14\n" +
+	"\x05topic\x18\x01 \x01(\tR\x05topic\x12$\n" +
+	"\x04acks\x18\x02 \x01(\x0e2\x10.almadia.v1.AcksR\x04acks\x12*\n" +
+	"\x11continue_on_error\x18\x03 \x01(\bR\x0fcontinueOnError\"\xd4\x01\n" +
+	"\fProduceEntry\x12/\n" +
+	"\arecords\x18\x01 \x03(\v2\x15.almadia.v1.LogRecordR\arecords\x12-\n" +
+	"\x05batch\x18\x02 \x01(\v2\x17.almadia.v1.RecordBatchR\x05batch\x12\x14\n" +
+	"\x05topic\x18\x03 \x01(\tR\x05topic\x12!\n" +
+	"\tpartition\x18\x04 \x01(\x05H\x00R\tpartition\x88\x01\x01\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x05 \x01(\x03R\trequestIdB\f\n" +
+	"\n" +
+	"_partition\"\xa8\x01\n" +
+	"\x15ProduceStreamResponse\x12*\n" +
+	"\x04acks\x18\x01 \x03(\v2\x16.almadia.v1.ProduceAckR\x04acks\x127\n" +
+	"\x06limits\x18\x02 \x01(\v2\x1f.almadia.v1.ProduceStreamLimitsR\x06limits\x12*\n" +
+	"\x06notice\x18\x03 \x01(\v2\x12.almadia.v1.NoticeR\x06notice\"\xc0\x01\n" +
+	"\n" +
+	"ProduceAck\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\x03R\trequestId\x123\n" +
+	"\aresults\x18\x02 \x03(\v2\x19.almadia.v1.ProduceResultR\aresults\x12-\n" +
+	"\x05error\x18\x03 \x01(\v2\x17.almadia.v1.ErrorDetailR\x05error\x12/\n" +
+	"\x06failed\x18\x04 \x03(\v2\x17.almadia.v1.FailedWriteR\x06failed\"\x9f\x01\n" +
+	"\x13ProduceStreamLimits\x12-\n" +
+	"\x13max_in_flight_count\x18\x01 \x01(\x05R\x10maxInFlightCount\x12-\n" +
+	"\x13max_in_flight_bytes\x18\x02 \x01(\x03R\x10maxInFlightBytes\x12*\n" +
+	"\x11max_message_bytes\x18\x03 \x01(\x05R\x0fmaxMessageBytes2\xae\x01\n" +
 	"\x0eProduceService\x12B\n" +
-	"\aProduce\x12\x1a.almadia.v1.ProduceRequest\x1a\x1b.almadia.v1.ProduceResponseBI\n" +
+	"\aProduce\x12\x1a.almadia.v1.ProduceRequest\x1a\x1b.almadia.v1.ProduceResponse\x12X\n" +
+	"\rProduceStream\x12 .almadia.v1.ProduceStreamRequest\x1a!.almadia.v1.ProduceStreamResponse(\x010\x01BI\n" +
 	"\rio.almadia.v1P\x01Z6github.com/almadia/almadia/gen/go/almadia/v1;almadiav1b\x06proto3"
 
 var (
@@ -447,35 +888,55 @@ func file_almadia_v1_produce_service_proto_rawDescGZIP() []byte {
 	return file_almadia_v1_produce_service_proto_rawDescData
 }
 
-var file_almadia_v1_produce_service_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_almadia_v1_produce_service_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_almadia_v1_produce_service_proto_goTypes = []any{
-	(*ProduceRequest)(nil),  // 0: almadia.v1.ProduceRequest
-	(*ProduceResponse)(nil), // 1: almadia.v1.ProduceResponse
-	(*ProduceResult)(nil),   // 2: almadia.v1.ProduceResult
-	(*ProduceFailure)(nil),  // 3: almadia.v1.ProduceFailure
-	(*FailedWrite)(nil),     // 4: almadia.v1.FailedWrite
-	(*LogRecord)(nil),       // 5: almadia.v1.LogRecord
-	(*RecordBatch)(nil),     // 6: almadia.v1.RecordBatch
-	(Acks)(0),               // 7: almadia.v1.Acks
-	(Durability)(0),         // 8: almadia.v1.Durability
-	(*ErrorDetail)(nil),     // 9: almadia.v1.ErrorDetail
+	(*ProduceRequest)(nil),        // 0: almadia.v1.ProduceRequest
+	(*ProduceResponse)(nil),       // 1: almadia.v1.ProduceResponse
+	(*ProduceResult)(nil),         // 2: almadia.v1.ProduceResult
+	(*ProduceFailure)(nil),        // 3: almadia.v1.ProduceFailure
+	(*FailedWrite)(nil),           // 4: almadia.v1.FailedWrite
+	(*ProduceStreamRequest)(nil),  // 5: almadia.v1.ProduceStreamRequest
+	(*ProduceStreamInit)(nil),     // 6: almadia.v1.ProduceStreamInit
+	(*ProduceEntry)(nil),          // 7: almadia.v1.ProduceEntry
+	(*ProduceStreamResponse)(nil), // 8: almadia.v1.ProduceStreamResponse
+	(*ProduceAck)(nil),            // 9: almadia.v1.ProduceAck
+	(*ProduceStreamLimits)(nil),   // 10: almadia.v1.ProduceStreamLimits
+	(*LogRecord)(nil),             // 11: almadia.v1.LogRecord
+	(*RecordBatch)(nil),           // 12: almadia.v1.RecordBatch
+	(Acks)(0),                     // 13: almadia.v1.Acks
+	(Durability)(0),               // 14: almadia.v1.Durability
+	(*ErrorDetail)(nil),           // 15: almadia.v1.ErrorDetail
+	(*Notice)(nil),                // 16: almadia.v1.Notice
 }
 var file_almadia_v1_produce_service_proto_depIdxs = []int32{
-	5, // 0: almadia.v1.ProduceRequest.records:type_name -> almadia.v1.LogRecord
-	6, // 1: almadia.v1.ProduceRequest.batch:type_name -> almadia.v1.RecordBatch
-	7, // 2: almadia.v1.ProduceRequest.acks:type_name -> almadia.v1.Acks
-	2, // 3: almadia.v1.ProduceResponse.results:type_name -> almadia.v1.ProduceResult
-	8, // 4: almadia.v1.ProduceResult.durability:type_name -> almadia.v1.Durability
-	2, // 5: almadia.v1.ProduceFailure.written:type_name -> almadia.v1.ProduceResult
-	4, // 6: almadia.v1.ProduceFailure.failed:type_name -> almadia.v1.FailedWrite
-	9, // 7: almadia.v1.FailedWrite.error:type_name -> almadia.v1.ErrorDetail
-	0, // 8: almadia.v1.ProduceService.Produce:input_type -> almadia.v1.ProduceRequest
-	1, // 9: almadia.v1.ProduceService.Produce:output_type -> almadia.v1.ProduceResponse
-	9, // [9:10] is the sub-list for method output_type
-	8, // [8:9] is the sub-list for method input_type
-	8, // [8:8] is the sub-list for extension type_name
-	8, // [8:8] is the sub-list for extension extendee
-	0, // [0:8] is the sub-list for field type_name
+	11, // 0: almadia.v1.ProduceRequest.records:type_name -> almadia.v1.LogRecord
+	12, // 1: almadia.v1.ProduceRequest.batch:type_name -> almadia.v1.RecordBatch
+	13, // 2: almadia.v1.ProduceRequest.acks:type_name -> almadia.v1.Acks
+	2,  // 3: almadia.v1.ProduceResponse.results:type_name -> almadia.v1.ProduceResult
+	14, // 4: almadia.v1.ProduceResult.durability:type_name -> almadia.v1.Durability
+	2,  // 5: almadia.v1.ProduceFailure.written:type_name -> almadia.v1.ProduceResult
+	4,  // 6: almadia.v1.ProduceFailure.failed:type_name -> almadia.v1.FailedWrite
+	15, // 7: almadia.v1.FailedWrite.error:type_name -> almadia.v1.ErrorDetail
+	6,  // 8: almadia.v1.ProduceStreamRequest.init:type_name -> almadia.v1.ProduceStreamInit
+	7,  // 9: almadia.v1.ProduceStreamRequest.entries:type_name -> almadia.v1.ProduceEntry
+	13, // 10: almadia.v1.ProduceStreamInit.acks:type_name -> almadia.v1.Acks
+	11, // 11: almadia.v1.ProduceEntry.records:type_name -> almadia.v1.LogRecord
+	12, // 12: almadia.v1.ProduceEntry.batch:type_name -> almadia.v1.RecordBatch
+	9,  // 13: almadia.v1.ProduceStreamResponse.acks:type_name -> almadia.v1.ProduceAck
+	10, // 14: almadia.v1.ProduceStreamResponse.limits:type_name -> almadia.v1.ProduceStreamLimits
+	16, // 15: almadia.v1.ProduceStreamResponse.notice:type_name -> almadia.v1.Notice
+	2,  // 16: almadia.v1.ProduceAck.results:type_name -> almadia.v1.ProduceResult
+	15, // 17: almadia.v1.ProduceAck.error:type_name -> almadia.v1.ErrorDetail
+	4,  // 18: almadia.v1.ProduceAck.failed:type_name -> almadia.v1.FailedWrite
+	0,  // 19: almadia.v1.ProduceService.Produce:input_type -> almadia.v1.ProduceRequest
+	5,  // 20: almadia.v1.ProduceService.ProduceStream:input_type -> almadia.v1.ProduceStreamRequest
+	1,  // 21: almadia.v1.ProduceService.Produce:output_type -> almadia.v1.ProduceResponse
+	8,  // 22: almadia.v1.ProduceService.ProduceStream:output_type -> almadia.v1.ProduceStreamResponse
+	21, // [21:23] is the sub-list for method output_type
+	19, // [19:21] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_almadia_v1_produce_service_proto_init() }
@@ -488,13 +949,14 @@ func file_almadia_v1_produce_service_proto_init() {
 	file_almadia_v1_produce_service_proto_msgTypes[0].OneofWrappers = []any{}
 	file_almadia_v1_produce_service_proto_msgTypes[2].OneofWrappers = []any{}
 	file_almadia_v1_produce_service_proto_msgTypes[4].OneofWrappers = []any{}
+	file_almadia_v1_produce_service_proto_msgTypes[7].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_almadia_v1_produce_service_proto_rawDesc), len(file_almadia_v1_produce_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

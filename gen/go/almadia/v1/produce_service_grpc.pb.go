@@ -19,7 +19,8 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	ProduceService_Produce_FullMethodName = "/almadia.v1.ProduceService/Produce"
+	ProduceService_Produce_FullMethodName       = "/almadia.v1.ProduceService/Produce"
+	ProduceService_ProduceStream_FullMethodName = "/almadia.v1.ProduceService/ProduceStream"
 )
 
 // ProduceServiceClient is the client API for ProduceService service.
@@ -32,6 +33,13 @@ type ProduceServiceClient interface {
 	// the requested level; on an error some may have been written, and a
 	// ProduceFailure detail says which were.
 	Produce(ctx context.Context, in *ProduceRequest, opts ...grpc.CallOption) (*ProduceResponse, error)
+	// Writes many entries, pipelined. Entries of one partition are appended in the
+	// order sent; acks of different partitions come in any order. The server keeps
+	// acking after the client half-closes, and ends the stream with OK after the
+	// last ack. However else the server ends it, it acks first what it began: an
+	// entry without an ack was then certainly not written. A stream that breaks
+	// without a word of the server leaves open what became of such entries.
+	ProduceStream(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ProduceStreamRequest, ProduceStreamResponse], error)
 }
 
 type produceServiceClient struct {
@@ -52,6 +60,19 @@ func (c *produceServiceClient) Produce(ctx context.Context, in *ProduceRequest, 
 	return out, nil
 }
 
+func (c *produceServiceClient) ProduceStream(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ProduceStreamRequest, ProduceStreamResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &ProduceService_ServiceDesc.Streams[0], ProduceService_ProduceStream_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ProduceStreamRequest, ProduceStreamResponse]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ProduceService_ProduceStreamClient = grpc.BidiStreamingClient[ProduceStreamRequest, ProduceStreamResponse]
+
 // ProduceServiceServer is the server API for ProduceService service.
 // All implementations must embed UnimplementedProduceServiceServer
 // for forward compatibility.
@@ -62,6 +83,13 @@ type ProduceServiceServer interface {
 	// the requested level; on an error some may have been written, and a
 	// ProduceFailure detail says which were.
 	Produce(context.Context, *ProduceRequest) (*ProduceResponse, error)
+	// Writes many entries, pipelined. Entries of one partition are appended in the
+	// order sent; acks of different partitions come in any order. The server keeps
+	// acking after the client half-closes, and ends the stream with OK after the
+	// last ack. However else the server ends it, it acks first what it began: an
+	// entry without an ack was then certainly not written. A stream that breaks
+	// without a word of the server leaves open what became of such entries.
+	ProduceStream(grpc.BidiStreamingServer[ProduceStreamRequest, ProduceStreamResponse]) error
 	mustEmbedUnimplementedProduceServiceServer()
 }
 
@@ -74,6 +102,9 @@ type UnimplementedProduceServiceServer struct{}
 
 func (UnimplementedProduceServiceServer) Produce(context.Context, *ProduceRequest) (*ProduceResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Produce not implemented")
+}
+func (UnimplementedProduceServiceServer) ProduceStream(grpc.BidiStreamingServer[ProduceStreamRequest, ProduceStreamResponse]) error {
+	return status.Error(codes.Unimplemented, "method ProduceStream not implemented")
 }
 func (UnimplementedProduceServiceServer) mustEmbedUnimplementedProduceServiceServer() {}
 func (UnimplementedProduceServiceServer) testEmbeddedByValue()                        {}
@@ -114,6 +145,13 @@ func _ProduceService_Produce_Handler(srv interface{}, ctx context.Context, dec f
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ProduceService_ProduceStream_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(ProduceServiceServer).ProduceStream(&grpc.GenericServerStream[ProduceStreamRequest, ProduceStreamResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ProduceService_ProduceStreamServer = grpc.BidiStreamingServer[ProduceStreamRequest, ProduceStreamResponse]
+
 // ProduceService_ServiceDesc is the grpc.ServiceDesc for ProduceService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -126,6 +164,13 @@ var ProduceService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _ProduceService_Produce_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "ProduceStream",
+			Handler:       _ProduceService_ProduceStream_Handler,
+			ServerStreams: true,
+			ClientStreams: true,
+		},
+	},
 	Metadata: "almadia/v1/produce_service.proto",
 }
