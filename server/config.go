@@ -46,7 +46,7 @@ type Config struct {
 
 	// FS holds DataDir. Default: the system's. For tests.
 	FS vfs.FS
-	// TailHeartbeat is the longest silence of a Tail. Default: 10 s. For tests.
+	// TailHeartbeat bounds the silence of a Tail or Consume. Default: 10 s. For tests.
 	TailHeartbeat time.Duration
 }
 

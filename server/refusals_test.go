@@ -50,7 +50,7 @@ var codeOf = map[almadiav1.ErrorReason]codes.Code{
 // invoke makes a call by name, of a stream up to its end, and returns how it ended.
 func (r *rig) invoke(ctx context.Context, method string, in proto.Message) (metadata.MD, error) {
 	var trailer metadata.MD
-	if method != almadiav1.FetchService_Tail_FullMethodName {
+	if method != tailCall && method != consumeCall {
 		err := r.conn.Invoke(ctx, method, in, &anything{}, grpc.Trailer(&trailer))
 		return trailer, err
 	}
@@ -110,6 +110,7 @@ func refused(t *testing.T, trailer metadata.MD, err error, reason almadiav1.Erro
 const (
 	produceCall = almadiav1.ProduceService_Produce_FullMethodName
 	fetchCall   = almadiav1.FetchService_Fetch_FullMethodName
+	consumeCall = almadiav1.FetchService_Consume_FullMethodName
 	tailCall    = almadiav1.FetchService_Tail_FullMethodName
 	listCall    = almadiav1.FetchService_ListOffsets_FullMethodName
 	createCall  = almadiav1.TopicService_CreateTopic_FullMethodName
@@ -155,6 +156,7 @@ func TestCallsAreRefusedWithAReason(t *testing.T) {
 		// The empty message, for each method that requires something.
 		{"nothing", produceCall, &almadiav1.ProduceRequest{}, invalid, []string{"field", "records"}},
 		{"nothing", fetchCall, &almadiav1.FetchRequest{}, invalid, []string{"field", "partitions"}},
+		{"nothing", consumeCall, &almadiav1.ConsumeRequest{}, invalid, []string{"field", "init"}},
 		{"nothing", tailCall, &almadiav1.TailRequest{}, invalid, []string{"field", "topics"}},
 		{"nothing", listCall, &almadiav1.ListOffsetsRequest{}, invalid, []string{"field", "partitions"}},
 		{"nothing", createCall, &almadiav1.CreateTopicRequest{}, invalid, []string{"field", "topic"}},
@@ -312,7 +314,7 @@ func TestUnknownFieldsOfRequestsAreAccepted(t *testing.T) {
 }
 
 var calls = []string{
-	produceCall, fetchCall, tailCall, listCall, createCall, getCall, topicsCall, deleteCall,
+	produceCall, fetchCall, consumeCall, tailCall, listCall, createCall, getCall, topicsCall, deleteCall,
 	almadiav1.ClusterService_GetCluster_FullMethodName,
 }
 

@@ -78,6 +78,8 @@ func run(ctx context.Context, out io.Writer, dir string, pairs int, d time.Durat
 		{"raw gRPC stream", comparison{"fetch, BATCHES", ours.fetch, raw.download}},
 		{"raw gRPC stream", comparison{"tail, BATCHES", ours.tail(false), raw.download}},
 		{"raw gRPC stream", comparison{"tail, RECORDS", ours.tail(true), raw.download}},
+		{"raw gRPC stream", comparison{"consume, BATCHES", ours.consume(false), raw.download}},
+		{"raw gRPC stream", comparison{"consume, RECORDS", ours.consume(true), raw.download}},
 	} {
 		m, err := c.measure(ctx, pairs, d)
 		if err != nil {
@@ -89,7 +91,10 @@ func run(ctx context.Context, out io.Writer, dir string, pairs int, d time.Durat
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	return ours.latency(ctx, out, d)
+	if err := ours.latency(ctx, out, d); err != nil {
+		return err
+	}
+	return ours.delivery(ctx, out, d)
 }
 
 // figures are MB/s, and ours divided by the ceiling, pair by pair.

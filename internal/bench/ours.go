@@ -174,7 +174,7 @@ func (b *broker) tail(records bool) meter {
 		}))
 		var n int64
 		for end := time.Now().Add(d); time.Now().Before(end); {
-			got, err := drain(ctx, b.conn, &almadiav1.FetchService_ServiceDesc.Streams[0],
+			got, err := drain(ctx, b.conn, &grpc.StreamDesc{ServerStreams: true},
 				almadiav1.FetchService_Tail_FullMethodName, request, time.Until(end))
 			n += got
 			if err != nil && err != io.EOF {

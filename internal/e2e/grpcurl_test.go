@@ -73,6 +73,32 @@ func TestGrpcurl(t *testing.T) {
 	}
 }
 
+// A grpcurl that says one thing and then no more is still sent what it asked for.
+func TestGrpcurlConsumes(t *testing.T) {
+	tools := buildGrpcurl(t)
+	b := startDev(t)
+	grpcurl := func(message, method string) string {
+		t.Helper()
+		out, err := exec.CommandContext(t.Context(), filepath.Join(tools, "grpcurl"), "-plaintext", "-d", message, b.addr, method).CombinedOutput()
+		if err != nil {
+			t.Fatalf("%s: %v: %s", method, err, out)
+		}
+		return string(out)
+	}
+	grpcurl(`{"topic":"demo","records":[{"value_text":"a"},{"value_text":"b"}]}`, "almadia.v1.ProduceService/Produce")
+	var read struct {
+		Partitions []struct {
+			Records []map[string]any
+		}
+		Session struct{ HeartbeatInterval string }
+	}
+	decode(t, grpcurl(`{"init":{"topics":["demo"],"start":{"anchor":"ANCHOR_EARLIEST"},"until_end":true,"options":{"format":"RECORD_FORMAT_TEXT"}}}`,
+		"almadia.v1.FetchService/Consume"), &read)
+	if len(read.Partitions) != 1 || len(read.Partitions[0].Records) != 2 || read.Partitions[0].Records[1]["valueText"] != "b" || read.Session.HeartbeatInterval != "15s" {
+		t.Errorf("consume shows %+v", read)
+	}
+}
+
 func decode(t *testing.T, text string, to any) {
 	t.Helper()
 	if err := json.Unmarshal([]byte(text), to); err != nil {

@@ -87,7 +87,11 @@ func (s *Service) endWhenDrained(srv any, stream grpc.ServerStream, info *grpc.S
 	return err
 }
 
-var announcesItsEnd = map[string]bool{almadiav1.ProduceService_ProduceStream_FullMethodName: true}
+var announcesItsEnd = map[string]bool{
+	almadiav1.ProduceService_ProduceStream_FullMethodName: true,
+	almadiav1.FetchService_Consume_FullMethodName:         true,
+	almadiav1.FetchService_Tail_FullMethodName:            true,
+}
 
 // drainedStream is a stream with a context that ends earlier than its own.
 type drainedStream struct {

@@ -16,6 +16,9 @@ import (
 // maxAdminBytes bounds the requests that move no records and name few things.
 const maxAdminBytes = 256 << 10
 
+// maxControlBytes bounds the messages that move no records and may name many partitions.
+const maxControlBytes = 1 << 20
+
 // descriptors are the generated ones with the handlers of this package: names, streams and
 // the files that reflection shows stay as generated.
 func descriptors() []*grpc.ServiceDesc {
@@ -40,6 +43,7 @@ var unaryHandlers = map[string]grpc.MethodHandler{
 
 var streamHandlers = map[string]grpc.StreamHandler{
 	almadiav1.ProduceService_ProduceStream_FullMethodName: converse((*Service).ProduceStream),
+	almadiav1.FetchService_Consume_FullMethodName:         converse((*Service).Consume),
 	almadiav1.FetchService_Tail_FullMethodName:            push(decode[almadiav1.TailRequest], (*Service).Tail),
 }
 
@@ -117,9 +121,18 @@ func decode[M any, In message[M]](frame *rawcodec.Frame) (In, error) {
 
 // decodeAdmin is decode for requests that are never large.
 func decodeAdmin[M any, In message[M]](frame *rawcodec.Frame) (In, error) {
-	if n := frame.Len(); n > maxAdminBytes {
+	return decodeUpTo[M, In](frame, maxAdminBytes)
+}
+
+// decodeControl is decode for what clients say on a stream.
+func decodeControl[M any, In message[M]](frame *rawcodec.Frame) (In, error) {
+	return decodeUpTo[M, In](frame, maxControlBytes)
+}
+
+func decodeUpTo[M any, In message[M]](frame *rawcodec.Frame, limit int) (In, error) {
+	if n := frame.Len(); n > limit {
 		frame.Free()
-		return nil, &batch.FieldError{Field: "request", Problem: fmt.Sprintf("has %d bytes; at most %d are allowed", n, maxAdminBytes)}
+		return nil, &batch.FieldError{Field: "request", Problem: fmt.Sprintf("has %d bytes; at most %d are allowed", n, limit)}
 	}
 	return decode[M, In](frame)
 }

@@ -9,7 +9,7 @@
 // of [Service] that bears the name of the call.
 //
 // Where records move, nobody decodes them. Produce cuts the request into record bodies and
-// moves each into the buffer that becomes its frame; Fetch and Tail put stored bytes, or
+// moves each into the buffer that becomes its frame; Fetch, Consume and Tail put stored bytes, or
 // what package batch splices out of them, between a few bytes of their own. All byte
 // surgery is in package batch; here are only lengths and what protobuf's rule allows, that
 // encoded messages which follow each other are merged.
@@ -30,5 +30,7 @@
 // gets one of 30 s.
 //
 // [Service.Drain] ends streams, with BROKER_NOT_READY, and waits for records; calls that
-// are being worked on go on to their end.
+// are being worked on go on to their end. Streams that push are told a little ahead, by a
+// notice; a Consume then ends with OK, unless it was to read up to an end that it did not
+// reach.
 package api

@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	almadiav1 "github.com/almadia/almadia/gen/go/almadia/v1"
@@ -24,17 +25,21 @@ func (s *Service) Fetch(ctx context.Context, in *almadiav1.FetchRequest) (*rawco
 	defer cancel()
 	defer context.AfterFunc(s.draining, cancel)()
 
-	rs := &readers{options: options, records: math.MaxInt, first: rand.IntN(len(in.Partitions))}
-	defer rs.release()
+	rs := s.newReaders(options, math.MaxInt)
+	defer rs.close()
 	for _, p := range in.Partitions {
-		rs.all = append(rs.all, s.openOrFail(p, &options))
+		rs.add(s.tryOpen(p, &options))
 	}
-	resp := newResponse(&options)
+	if n := len(rs.ready); n > 0 {
+		first := rand.IntN(n)
+		rs.ready = slices.Concat(rs.ready[first:], rs.ready[:first])
+	}
+	resp := newResponse(&options, 0)
 	rs.collect(ctx, resp, int(in.MinBytes))
 	if err := rs.tell(resp); err != nil {
 		return nil, err
 	}
-	frame := frame(rs.all)
+	frame := resp.frame(nil)
 	s.metrics.fetched(frame.Len())
 	return frame, nil
 }
@@ -58,26 +63,21 @@ func checkFetch(in *almadiav1.FetchRequest) (readOptions, error) {
 	return options, err
 }
 
-// openOrFail opens a reader; one that cannot be opened has its err set.
-func (s *Service) openOrFail(p *almadiav1.PartitionPosition, o *readOptions) *reader {
+// tryOpen makes a reader, and opens it if it can be.
+func (s *Service) tryOpen(p *almadiav1.PartitionPosition, o *readOptions) (*reader, error) {
 	at, err := s.find(p)
 	r := newReader(at)
 	if err == nil {
 		err = s.open(r, p.Position, o)
 	}
-	r.err = err
-	return r
+	return r, err
 }
 
 // collect fills the response until it has enough, a partition fails, or ctx ends.
 func (rs *readers) collect(ctx context.Context, resp *response, minBytes int) {
 	enough := max(1, min(minBytes, resp.bytes))
-	for {
-		changes := rs.changes()
-		if rs.fill(resp) || resp.size >= enough || rs.failure() != nil || ctx.Err() != nil {
-			return
-		}
-		waitAny(ctx, changes)
+	for !rs.fill(resp) && resp.cost < enough && rs.failure() == nil && ctx.Err() == nil {
+		rs.wait(ctx)
 	}
 }
 

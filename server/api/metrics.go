@@ -13,6 +13,7 @@ type Metrics struct {
 	producedRecords prometheus.Counter
 	producedBytes   prometheus.Counter
 	fetchedBytes    prometheus.Counter
+	reads           prometheus.Counter
 }
 
 // NewMetrics makes them and registers them, unless to is nil. It panics if there are such
@@ -32,9 +33,13 @@ func NewMetrics(to prometheus.Registerer) *Metrics {
 			Name: "almadia_fetched_bytes_total",
 			Help: "Bytes of the responses that carried records.",
 		}),
+		reads: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "almadia_reads_total",
+			Help: "Reads of a partition by Fetch, Consume and Tail. A reader that has caught up makes none.",
+		}),
 	}
 	if to != nil {
-		to.MustRegister(m.calls, m.producedRecords, m.producedBytes, m.fetchedBytes)
+		to.MustRegister(m.calls, m.producedRecords, m.producedBytes, m.fetchedBytes, m.reads)
 	}
 	return m
 }
@@ -48,3 +53,5 @@ func (m *Metrics) produced(records, bytes int) {
 }
 
 func (m *Metrics) fetched(bytes int) { m.fetchedBytes.Add(float64(bytes)) }
+
+func (m *Metrics) read() { m.reads.Inc() }

@@ -20,13 +20,19 @@ type spot struct {
 
 func (at spot) String() string { return fmt.Sprintf("partition %d of topic %q", at.number, at.name) }
 
+// place is a partition as a request names it.
+type place struct {
+	topic  string
+	number int32
+}
+
 // checkPlace checks a place to read, all but whether it exists. field is where it stands in
 // the request.
-func checkPlace(field string, p *almadiav1.PartitionPosition) error {
-	if err := checkName(field+".topic", p.GetTopic()); err != nil {
+func checkPlace(field, topic string, number *int32) error {
+	if err := checkName(field+".topic", topic); err != nil {
 		return err
 	}
-	if p == nil || p.Partition == nil {
+	if number == nil {
 		return fieldError(field+".partition", "is required; an omitted one is not taken as 0")
 	}
 	return nil
@@ -39,7 +45,7 @@ func checkPlaces(places []*almadiav1.PartitionPosition, positioned bool) error {
 	}
 	for i, p := range places {
 		field := fmt.Sprintf("partitions[%d]", i)
-		if err := checkPlace(field, p); err != nil {
+		if err := checkPlace(field, p.Topic, p.Partition); err != nil {
 			return err
 		}
 		if p.Position == nil && !positioned {
@@ -150,10 +156,6 @@ func (o *readOptions) resetTo(err error) (storage.Offset, bool) {
 
 // checkDistinct refuses a partition that is named twice.
 func checkDistinct(places []*almadiav1.PartitionPosition) error {
-	type place struct {
-		topic  string
-		number int32
-	}
 	seen := make(map[place]bool, len(places))
 	for _, p := range places {
 		at := place{p.Topic, p.GetPartition()}

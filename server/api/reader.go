@@ -1,11 +1,9 @@
 package api
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"math"
-	"reflect"
 
 	almadiav1 "github.com/almadia/almadia/gen/go/almadia/v1"
 	"github.com/almadia/almadia/server/partition"
@@ -23,16 +21,20 @@ const (
 // errFull: what comes next has no room in this response, but may be the first of another.
 var errFull = errors.New("response is full")
 
-// reader reads one partition for a Fetch or a Tail. It is used by one goroutine.
+// reader reads one partition for a Fetch, a Tail or a Consume. It is used by one goroutine.
 type reader struct {
 	spot
+	index     int // among the readers of its call
 	partition *partition.Partition
 	next      storage.Offset // to read
 	end       storage.Offset // records from here on are left alone
 	cursor    storage.Cursor
 	view      partition.View // of the last read
-	err       error          // it reads no more
-	late      bool           // it began at, or near, an end that moves; see fromEnd
+	err       error          // it reads no more, unless it is moved
+	late      bool           // it began at, or near, an end that moves, and nobody knows where; see fromEnd
+	paused    bool           // it has no turns
+	queued    bool           // in readers.ready
+	noted     bool           // in readers.news
 	part      part           // of the response that is being made
 }
 
@@ -93,6 +95,9 @@ func (r *reader) failed(err error) error { return fmt.Errorf("read %v: %w", r.sp
 
 // done tells whether the reader has come to its end.
 func (r *reader) done() bool { return r.next >= r.end }
+
+// caughtUp tells whether the last read saw nothing beyond.
+func (r *reader) caughtUp() bool { return r.next >= r.view.HighWatermark }
 
 // space is what a turn may take.
 type space struct {
@@ -169,10 +174,24 @@ func (r *reader) take(run *batch.Buffer, format almadiav1.RecordFormat, room spa
 		run.Release()
 		return 0, err
 	}
+	run = fitted(run)
 	r.next = next
 	r.part.runs = append(r.part.runs, run)
 	r.part.bytes += len(run.B)
 	return n, nil
+}
+
+// fitted moves a short run into a buffer of its size. It may wait long to be sent: a few
+// records for each of a thousand slow readers must not hold a whole turn's buffer each.
+func fitted(run *batch.Buffer) *batch.Buffer {
+	const share = 4
+	if share*len(run.B) >= cap(run.B) {
+		return run
+	}
+	small := batch.NewBuffer(len(run.B))
+	small.B = append(small.B, run.B...)
+	run.Release()
+	return small
 }
 
 // cut cuts a run of stored frames off where the reader, or the room, ends. It returns the
@@ -231,83 +250,4 @@ func (r *reader) splice(out *batch.Buffer, run []byte, text bool, room space) (n
 		run = run[h.Size:]
 	}
 	return next, n, required, nil
-}
-
-// readers read the partitions of one call in turns.
-type readers struct {
-	all     []*reader
-	options readOptions
-	first   int // whose turn is next
-	records int // left to read
-}
-
-// fill gives each reader its turns until the response is full or nothing is left to read,
-// and tells whether it is full. A reader that fails has its err set.
-func (rs *readers) fill(resp *response) (full bool) {
-	for took := true; took; {
-		took = false
-		for range rs.all {
-			if rs.records <= 0 { // below 0: whole batches went past it
-				return true
-			}
-			r := rs.all[rs.first]
-			if r.err == nil {
-				n, err := resp.take(r, &rs.options, rs.records)
-				if err == errFull {
-					return true // this reader is the first of the next response
-				}
-				r.err = err
-				rs.records -= n
-				took = took || n > 0
-			}
-			rs.first = (rs.first + 1) % len(rs.all)
-		}
-	}
-	return false
-}
-
-// release gives up parts that were not sent.
-func (rs *readers) release() {
-	for _, r := range rs.all {
-		r.part.release()
-	}
-}
-
-// changes are the channels that tell when to fill again. Get them first, then fill, then
-// wait: or what changes in between is missed.
-func (rs *readers) changes() []<-chan struct{} {
-	changes := make([]<-chan struct{}, 0, len(rs.all))
-	for _, r := range rs.all {
-		if r.err == nil && !r.done() {
-			changes = append(changes, r.partition.Changed(r.next))
-		}
-	}
-	return changes
-}
-
-// failure is the error of the first reader that failed.
-func (rs *readers) failure() error {
-	for _, r := range rs.all {
-		if r.err != nil {
-			return r.err
-		}
-	}
-	return nil
-}
-
-// waitAny waits until one of the channels is closed or ctx ends.
-func waitAny(ctx context.Context, changes []<-chan struct{}) {
-	if len(changes) == 1 {
-		select {
-		case <-changes[0]:
-		case <-ctx.Done():
-		}
-		return
-	}
-	cases := make([]reflect.SelectCase, 0, 1+len(changes))
-	cases = append(cases, reflect.SelectCase{Dir: reflect.SelectRecv, Chan: reflect.ValueOf(ctx.Done())})
-	for _, c := range changes {
-		cases = append(cases, reflect.SelectCase{Dir: reflect.SelectRecv, Chan: reflect.ValueOf(c)})
-	}
-	reflect.Select(cases)
 }

@@ -2,6 +2,7 @@ package api
 
 import (
 	"errors"
+	"slices"
 
 	almadiav1 "github.com/almadia/almadia/gen/go/almadia/v1"
 	"github.com/almadia/almadia/internal/rawcodec"
@@ -9,40 +10,47 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// partitionsField is the field that holds PartitionRecords in FetchResponse and
-// TailResponse alike.
+// partitionsField is the field that holds PartitionRecords in FetchResponse,
+// ConsumeResponse and TailResponse alike.
 const partitionsField protowire.Number = 1
 
-// response is a FetchResponse or TailResponse under construction. It is encoded by hand
-// around bytes that nobody decodes:
+// response is a FetchResponse, ConsumeResponse or TailResponse under construction. It is
+// encoded by hand around bytes that nobody decodes:
 //
 //	0a len  records or batches of a partition ...  its scalars
 //
 // The scalars are an encoded PartitionRecords of their own: what follows an encoded message
-// is merged into it.
+// is merged into it. So are, behind all partitions, the other fields of the response.
 type response struct {
-	bytes int // it takes no more records beyond that
-	limit int // what it may have if there is only one record, or batch
+	bytes  int  // it takes no more records beyond that
+	limit  int  // what it may have if there is only one record, or batch
+	others int  // room for other fields, which is not in the two above
+	priced bool // parts tell what they cost
 
-	size int // at most that much is in it so far
+	size  int       // at most that much is in it so far
+	cost  int       // bytes of records and batches in it
+	parts []*reader // that have a part in it
 }
 
-func newResponse(o *readOptions) *response { return &response{bytes: o.bytes, limit: o.limit} }
+// newResponse makes an empty response, with room for so many bytes of other fields.
+func newResponse(o *readOptions, others int) *response {
+	return &response{bytes: o.bytes - others, limit: o.limit - others, others: others}
+}
 
 // around is the most that stands around the records of a partition, in bytes: tag and
 // length, and the scalars.
 func (r *reader) around() int {
 	const (
 		envelope = 1 + 5
-		scalars  = (1 + 2) + (1 + 5) + 3*(1+10) + (1 + 5) // topic, partition, three offsets, epoch
+		scalars  = (1 + 2) + (1 + 5) + 3*(1+10) + (1 + 5) + (1 + 5) // topic, partition, three offsets, epoch, size
 	)
 	return envelope + scalars + len(r.name)
 }
 
 // take gives a reader its turn, for so many records at most.
 func (resp *response) take(r *reader, o *readOptions, records int) (int, error) {
-	around := 0
-	if r.part.empty() {
+	around, added := 0, r.part.empty()
+	if added {
 		around = r.around()
 	}
 	room := space{bytes: resp.bytes - resp.size - around, records: records}
@@ -55,45 +63,55 @@ func (resp *response) take(r *reader, o *readOptions, records int) (int, error) 
 	before := r.part.bytes
 	n, err := r.turn(o, room)
 	if tight, ok := errors.AsType[*tightError](err); ok {
-		err = &tightError{Required: tight.Required + around, Limit: resp.limit}
+		err = &tightError{Required: tight.Required + around + resp.others, Limit: resp.limit + resp.others}
 	}
 	if err != nil && err != errFull {
 		return 0, r.failed(err)
 	}
 	if n > 0 {
 		resp.size += around + r.part.bytes - before
+		resp.cost += r.part.bytes - before
+		if added {
+			resp.parts = append(resp.parts, r)
+		}
 	}
 	return n, err
 }
 
-// tell makes what a reader without records has to say its part of the response, if it fits:
-// its error, or where it is.
-func (resp *response) tell(r *reader) {
+// tell makes what a reader without records has to say its part of the response: its error, or
+// where it is. False if that does not fit.
+func (resp *response) tell(r *reader) bool {
 	told, size := part{place: true}, r.around()
 	if r.err != nil {
 		told = part{error: detailOf(r.err)}
 		const tag = 1 + 2
 		size += tag + proto.Size(told.error)
 	}
-	if resp.size == 0 || resp.size+size <= resp.bytes {
-		r.part = told
-		resp.size += size
+	if resp.size > 0 && resp.size+size > resp.bytes {
+		return false
 	}
+	r.part = told
+	resp.size += size
+	resp.parts = append(resp.parts, r)
+	return true
 }
 
-// frame encodes the parts that readers have; they have none afterwards.
-func frame(all []*reader) *rawcodec.Frame {
+// frame encodes the response, in the order in which the call has its readers, which have no
+// parts afterwards. others are its other fields, if it has any.
+func (resp *response) frame(others proto.Message) *rawcodec.Frame {
+	slices.SortFunc(resp.parts, func(a, b *reader) int { return a.index - b.index })
 	frame := &rawcodec.Frame{}
-	for _, r := range all {
-		if !r.part.empty() {
-			r.encode(frame)
-		}
+	for _, r := range resp.parts {
+		r.encode(frame, resp.priced)
+	}
+	if others != nil {
+		frame.Add(mustMarshal(others))
 	}
 	return frame
 }
 
 // encode appends the reader's part to a response and hands over its runs.
-func (r *reader) encode(frame *rawcodec.Frame) {
+func (r *reader) encode(frame *rawcodec.Frame, priced bool) {
 	told := &almadiav1.PartitionRecords{
 		Topic:          r.name,
 		Partition:      &r.number,
@@ -104,6 +122,9 @@ func (r *reader) encode(frame *rawcodec.Frame) {
 	}
 	if told.Error == nil {
 		told.NextOffset = (*int64)(&r.next)
+	}
+	if priced {
+		told.SizeBytes = int64(r.part.bytes)
 	}
 	scalars := mustMarshal(told)
 	head := protowire.AppendTag(make([]byte, 0, 8), partitionsField, protowire.BytesType)

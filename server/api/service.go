@@ -19,8 +19,15 @@ import (
 // recovered and follows the metadata. The name "" tells only that it is alive.
 const ReadyService = "almadia.ready"
 
-// defaultHeartbeat keeps well below the 15 s that clients are promised.
-const defaultHeartbeat = 10 * time.Second
+// maxSilence is the longest silence of a stream that pushes. A heartbeat comes well before.
+const maxSilence = 15 * time.Second
+
+// beat is when a heartbeat is due on a stream that may be silent for so long.
+func beat(silence time.Duration) time.Duration { return silence * 2 / 3 }
+
+// noticeTime is how long streams that push go on after they have told that the broker drains.
+// It is part of the time that a stop takes.
+const noticeTime = 100 * time.Millisecond
 
 // Config is what a Service needs. All but the last two are required.
 type Config struct {
@@ -33,7 +40,7 @@ type Config struct {
 
 	// AutoCreateTopics makes Produce create a topic that does not exist, with one partition.
 	AutoCreateTopics bool
-	// Heartbeat is the longest silence of a Tail; 0: 10 s.
+	// Heartbeat bounds the silence of streams that push; 0: 10 s.
 	Heartbeat time.Duration
 }
 
@@ -47,6 +54,7 @@ type Service struct {
 	metrics    *Metrics
 	autoCreate bool
 	heartbeat  time.Duration
+	initTime   time.Duration // see initTime
 
 	sticky   *sticky
 	health   *health.Server
@@ -65,7 +73,8 @@ func New(cfg Config) *Service {
 		logger:     cfg.Logger,
 		metrics:    cfg.Metrics,
 		autoCreate: cfg.AutoCreateTopics,
-		heartbeat:  cmp.Or(cfg.Heartbeat, defaultHeartbeat),
+		heartbeat:  cmp.Or(cfg.Heartbeat, beat(maxSilence)),
+		initTime:   initTime,
 		sticky:     newSticky(time.Now, rand.Int32N),
 		health:     health.NewServer(),
 	}
@@ -83,8 +92,9 @@ func (s *Service) SetReady(ready bool) {
 	s.health.SetServingStatus(ReadyService, is)
 }
 
-// Drain says that the broker is about to stop: it is not ready any more, streams end with
-// BROKER_NOT_READY, and who waits for records is answered with what there is.
+// Drain says that the broker is about to stop: it is not ready any more, streams end, and who
+// waits for records is answered with what there is. A Consume ends with OK, after a notice; a
+// Tail, after one too, and all others with BROKER_NOT_READY.
 func (s *Service) Drain() {
 	s.SetReady(false)
 	s.drain()

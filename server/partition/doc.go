@@ -26,6 +26,10 @@
 // committed, and would answer less than was acknowledged. [Partition.Ready] says so, and
 // [Partition.Read] and [Partition.OffsetAt] mind it themselves.
 //
+// Nobody polls. A reader that has come to the end has a [Watcher] told when there is more:
+// one for all of its partitions, so that a thousand idle ones cost nothing, and one that has
+// grown costs the same beside a thousand others as alone.
+//
 // # Which partitions are here
 //
 // A [Set] holds the partitions of the broker and keeps them in step with the metadata. It

@@ -25,10 +25,11 @@ type Partition struct {
 	view         View
 	stopped      bool
 	queue        queue
-	pendingBytes int           // charges of the queue and of all flights; see maxPendingBytes
-	flights      int           // not landed
-	changed      chan struct{} // closed at the next change of view; nil if nobody waits
-	freed        chan struct{} // closed when pendingBytes shrinks; nil if nobody waits
+	pendingBytes int              // charges of the queue and of all flights; see maxPendingBytes
+	flights      int              // not landed
+	changed      chan struct{}    // closed at the next change of view; nil if nobody waits
+	watchers     map[*Watcher]int // told of the next change of view, each under its tag
+	freed        chan struct{}    // closed when pendingBytes shrinks; nil if nobody waits
 }
 
 var _ raft.StateMachine = (*Partition)(nil)
@@ -270,4 +271,8 @@ func (p *Partition) broadcast() {
 		close(p.changed)
 		p.changed = nil
 	}
+	for w, tag := range p.watchers {
+		w.tell(tag)
+	}
+	clear(p.watchers)
 }

@@ -82,7 +82,8 @@ func closed(err error) error {
 // Changed gives a channel that is closed when the high watermark passes from, when the
 // leadership or the log start moves, or the partition stops. It may be closed earlier; so get
 // it first, then look, then wait. If the high watermark is past from already, or the
-// partition has stopped, it is closed at once. All who wait share one channel.
+// partition has stopped, it is closed at once. All who wait share one channel. Who waits for
+// many partitions uses Watch.
 func (p *Partition) Changed(from storage.Offset) <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -38,6 +38,8 @@ var preys = []prey{
 	{"mutant_unsynced_names", "storage", "TestPowerLoss"},
 	{"mutant_past_gap", "server/partition", "TestNothingIsWrittenPastAGap"},
 	{"mutant_silent_unknown", "server/api", "TestTheEndOfAStreamTellsWhatBecameOfItsEntries"},
+	{"mutant_free_records", "server", "TestCreditOfOneBringsOneMessage"},
+	{"mutant_early_seek_id", "server", "TestSeekIDsNeverComeEarly"},
 	{"mutant_ack_before_sync", "storage/journal", "TestPowerLoss"},
 	{"mutant_no_sync", "storage/journal", "TestPowerLoss"},
 }

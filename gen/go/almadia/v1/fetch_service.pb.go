@@ -23,7 +23,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// How records are read. Same for Fetch and Tail.
+// How records are read. Same for Fetch, Consume and Tail.
 type ReadOptions struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Shape of the records.
@@ -107,8 +107,11 @@ type PartitionRecords struct {
 	// First available offset.
 	LogStartOffset int64 `protobuf:"varint,8,opt,name=log_start_offset,json=logStartOffset,proto3" json:"log_start_offset,omitempty"`
 	// Term of the leader.
-	LeaderEpoch uint32 `protobuf:"varint,9,opt,name=leader_epoch,json=leaderEpoch,proto3" json:"leader_epoch,omitempty"` // 10 is kept free for the credit that this part costs.
-	// Why there are no records (Fetch only; Tail ends with the error instead).
+	LeaderEpoch uint32 `protobuf:"varint,9,opt,name=leader_epoch,json=leaderEpoch,proto3" json:"leader_epoch,omitempty"`
+	// Credit that this part costs on Consume: the encoded size of its records or
+	// batches. Parts without either are free.
+	SizeBytes int64 `protobuf:"varint,10,opt,name=size_bytes,json=sizeBytes,proto3" json:"size_bytes,omitempty"`
+	// Why there are no records (Fetch and Consume; Tail ends with the error instead).
 	Error         *ErrorDetail `protobuf:"bytes,11,opt,name=error,proto3" json:"error,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -196,6 +199,13 @@ func (x *PartitionRecords) GetLogStartOffset() int64 {
 func (x *PartitionRecords) GetLeaderEpoch() uint32 {
 	if x != nil {
 		return x.LeaderEpoch
+	}
+	return 0
+}
+
+func (x *PartitionRecords) GetSizeBytes() int64 {
+	if x != nil {
+		return x.SizeBytes
 	}
 	return 0
 }
@@ -330,6 +340,338 @@ func (x *FetchResponse) GetPartitions() []*PartitionRecords {
 	return nil
 }
 
+// Message of the client on Consume. Any part may be absent. Half-closing ends
+// only this direction: the server goes on pushing.
+type ConsumeRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// First message only, and required there, within 10 s.
+	Init *ConsumeInit `protobuf:"bytes,1,opt,name=init,proto3" json:"init,omitempty"`
+	// Adds to the bytes that the server may send. Present in the first message, even
+	// as 0, it turns credit on; else only HTTP/2 limits the server. It sends while
+	// credit is above 0, so it overshoots by one message (options.max_bytes) at most.
+	CreditBytes *int64 `protobuf:"varint,2,opt,name=credit_bytes,json=creditBytes,proto3,oneof" json:"credit_bytes,omitempty"` // 3 and 4 are kept free for commits.
+	// Move partitions that this stream reads, in this order. One that was stopped by
+	// an error goes on; one that is paused stays so.
+	Seeks []*PartitionPosition `protobuf:"bytes,5,rep,name=seeks,proto3" json:"seeks,omitempty"`
+	// Stop sending these partitions.
+	Pauses []*TopicPartition `protobuf:"bytes,6,rep,name=pauses,proto3" json:"pauses,omitempty"`
+	// Send these partitions again.
+	Resumes []*TopicPartition `protobuf:"bytes,7,rep,name=resumes,proto3" json:"resumes,omitempty"` // 8 to 10 are kept free for members of a group.
+	// Names the seeks of this message; echoed with the records that follow them.
+	SeekId int64 `protobuf:"varint,11,opt,name=seek_id,json=seekId,proto3" json:"seek_id,omitempty"`
+	// Of the bytes that were sent, how many the client is done with: given back as
+	// credit.
+	DoneBytes     int64 `protobuf:"varint,12,opt,name=done_bytes,json=doneBytes,proto3" json:"done_bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConsumeRequest) Reset() {
+	*x = ConsumeRequest{}
+	mi := &file_almadia_v1_fetch_service_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConsumeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConsumeRequest) ProtoMessage() {}
+
+func (x *ConsumeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_almadia_v1_fetch_service_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConsumeRequest.ProtoReflect.Descriptor instead.
+func (*ConsumeRequest) Descriptor() ([]byte, []int) {
+	return file_almadia_v1_fetch_service_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *ConsumeRequest) GetInit() *ConsumeInit {
+	if x != nil {
+		return x.Init
+	}
+	return nil
+}
+
+func (x *ConsumeRequest) GetCreditBytes() int64 {
+	if x != nil && x.CreditBytes != nil {
+		return *x.CreditBytes
+	}
+	return 0
+}
+
+func (x *ConsumeRequest) GetSeeks() []*PartitionPosition {
+	if x != nil {
+		return x.Seeks
+	}
+	return nil
+}
+
+func (x *ConsumeRequest) GetPauses() []*TopicPartition {
+	if x != nil {
+		return x.Pauses
+	}
+	return nil
+}
+
+func (x *ConsumeRequest) GetResumes() []*TopicPartition {
+	if x != nil {
+		return x.Resumes
+	}
+	return nil
+}
+
+func (x *ConsumeRequest) GetSeekId() int64 {
+	if x != nil {
+		return x.SeekId
+	}
+	return 0
+}
+
+func (x *ConsumeRequest) GetDoneBytes() int64 {
+	if x != nil {
+		return x.DoneBytes
+	}
+	return 0
+}
+
+// How a Consume stream starts.
+type ConsumeInit struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What to read.
+	Partitions []*PartitionPosition `protobuf:"bytes,1,rep,name=partitions,proto3" json:"partitions,omitempty"` // 2 is kept free for groups.
+	// Or all partitions of these topics.
+	Topics []string `protobuf:"bytes,3,rep,name=topics,proto3" json:"topics,omitempty"` // 4 is kept free for patterns of topics.
+	// Where to begin in partitions that say nothing else. Default LATEST.
+	Start *Position `protobuf:"bytes,5,opt,name=start,proto3" json:"start,omitempty"`
+	// How to read. Messages take no more than 4 MiB of records, whatever max_bytes
+	// says, unless a single record or batch is larger.
+	Options *ReadOptions `protobuf:"bytes,6,opt,name=options,proto3" json:"options,omitempty"` // 7 to 12 are kept free for groups.
+	// Longest silence of the server. Default 15 s; 1 s to 15 s, what is outside
+	// becomes the nearest of them.
+	HeartbeatInterval *durationpb.Duration `protobuf:"bytes,13,opt,name=heartbeat_interval,json=heartbeatInterval,proto3" json:"heartbeat_interval,omitempty"` // 14 is kept free for groups.
+	// End with OK when all partitions have reached the high watermark that they
+	// had at the start. Cut short, the stream ends with UNAVAILABLE.
+	UntilEnd      bool `protobuf:"varint,15,opt,name=until_end,json=untilEnd,proto3" json:"until_end,omitempty"` // 16 is kept free for a name of the client.
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConsumeInit) Reset() {
+	*x = ConsumeInit{}
+	mi := &file_almadia_v1_fetch_service_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConsumeInit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConsumeInit) ProtoMessage() {}
+
+func (x *ConsumeInit) ProtoReflect() protoreflect.Message {
+	mi := &file_almadia_v1_fetch_service_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConsumeInit.ProtoReflect.Descriptor instead.
+func (*ConsumeInit) Descriptor() ([]byte, []int) {
+	return file_almadia_v1_fetch_service_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *ConsumeInit) GetPartitions() []*PartitionPosition {
+	if x != nil {
+		return x.Partitions
+	}
+	return nil
+}
+
+func (x *ConsumeInit) GetTopics() []string {
+	if x != nil {
+		return x.Topics
+	}
+	return nil
+}
+
+func (x *ConsumeInit) GetStart() *Position {
+	if x != nil {
+		return x.Start
+	}
+	return nil
+}
+
+func (x *ConsumeInit) GetOptions() *ReadOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+func (x *ConsumeInit) GetHeartbeatInterval() *durationpb.Duration {
+	if x != nil {
+		return x.HeartbeatInterval
+	}
+	return nil
+}
+
+func (x *ConsumeInit) GetUntilEnd() bool {
+	if x != nil {
+		return x.UntilEnd
+	}
+	return false
+}
+
+// Message of the server on Consume. Any part may be absent; a message without
+// records is also a heartbeat.
+type ConsumeResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Records. A part without records tells where a partition begins that was asked
+	// for at the end of its log: after a broken stream, read on there. One with an error
+	// tells that the partition is not sent any more until a seek moves it.
+	Partitions []*PartitionRecords `protobuf:"bytes,1,rep,name=partitions,proto3" json:"partitions,omitempty"`
+	// Sum of size_bytes of partitions: give it back as done_bytes.
+	SizeBytes int64 `protobuf:"varint,2,opt,name=size_bytes,json=sizeBytes,proto3" json:"size_bytes,omitempty"`
+	// First message: what was agreed.
+	Session *ConsumeSession `protobuf:"bytes,3,opt,name=session,proto3" json:"session,omitempty"` // 4 and 5 are kept free for groups.
+	// Advance warning. The stream then ends with OK: go on, from the positions that
+	// were reached, on a new one.
+	Notice *Notice `protobuf:"bytes,6,opt,name=notice,proto3" json:"notice,omitempty"`
+	// The last seeks carried out before these records were read. They are told at once,
+	// with or without records.
+	SeekId        int64 `protobuf:"varint,7,opt,name=seek_id,json=seekId,proto3" json:"seek_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConsumeResponse) Reset() {
+	*x = ConsumeResponse{}
+	mi := &file_almadia_v1_fetch_service_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConsumeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConsumeResponse) ProtoMessage() {}
+
+func (x *ConsumeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_almadia_v1_fetch_service_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConsumeResponse.ProtoReflect.Descriptor instead.
+func (*ConsumeResponse) Descriptor() ([]byte, []int) {
+	return file_almadia_v1_fetch_service_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ConsumeResponse) GetPartitions() []*PartitionRecords {
+	if x != nil {
+		return x.Partitions
+	}
+	return nil
+}
+
+func (x *ConsumeResponse) GetSizeBytes() int64 {
+	if x != nil {
+		return x.SizeBytes
+	}
+	return 0
+}
+
+func (x *ConsumeResponse) GetSession() *ConsumeSession {
+	if x != nil {
+		return x.Session
+	}
+	return nil
+}
+
+func (x *ConsumeResponse) GetNotice() *Notice {
+	if x != nil {
+		return x.Notice
+	}
+	return nil
+}
+
+func (x *ConsumeResponse) GetSeekId() int64 {
+	if x != nil {
+		return x.SeekId
+	}
+	return 0
+}
+
+// What the server agreed to.
+type ConsumeSession struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The server is silent for at most this long.
+	HeartbeatInterval *durationpb.Duration `protobuf:"bytes,2,opt,name=heartbeat_interval,json=heartbeatInterval,proto3" json:"heartbeat_interval,omitempty"` // 3 is kept free for groups.
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *ConsumeSession) Reset() {
+	*x = ConsumeSession{}
+	mi := &file_almadia_v1_fetch_service_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConsumeSession) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConsumeSession) ProtoMessage() {}
+
+func (x *ConsumeSession) ProtoReflect() protoreflect.Message {
+	mi := &file_almadia_v1_fetch_service_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConsumeSession.ProtoReflect.Descriptor instead.
+func (*ConsumeSession) Descriptor() ([]byte, []int) {
+	return file_almadia_v1_fetch_service_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *ConsumeSession) GetHeartbeatInterval() *durationpb.Duration {
+	if x != nil {
+		return x.HeartbeatInterval
+	}
+	return nil
+}
+
 // Request of Tail.
 type TailRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -353,7 +695,7 @@ type TailRequest struct {
 
 func (x *TailRequest) Reset() {
 	*x = TailRequest{}
-	mi := &file_almadia_v1_fetch_service_proto_msgTypes[4]
+	mi := &file_almadia_v1_fetch_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -365,7 +707,7 @@ func (x *TailRequest) String() string {
 func (*TailRequest) ProtoMessage() {}
 
 func (x *TailRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_almadia_v1_fetch_service_proto_msgTypes[4]
+	mi := &file_almadia_v1_fetch_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -378,7 +720,7 @@ func (x *TailRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TailRequest.ProtoReflect.Descriptor instead.
 func (*TailRequest) Descriptor() ([]byte, []int) {
-	return file_almadia_v1_fetch_service_proto_rawDescGZIP(), []int{4}
+	return file_almadia_v1_fetch_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *TailRequest) GetPartitions() []*PartitionPosition {
@@ -428,14 +770,16 @@ func (x *TailRequest) GetMaxRecords() int64 {
 type TailResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Records.
-	Partitions    []*PartitionRecords `protobuf:"bytes,1,rep,name=partitions,proto3" json:"partitions,omitempty"` // 2 is kept free for advance warnings.
+	Partitions []*PartitionRecords `protobuf:"bytes,1,rep,name=partitions,proto3" json:"partitions,omitempty"`
+	// Advance warning. A Tail that is cut short ends with UNAVAILABLE.
+	Notice        *Notice `protobuf:"bytes,2,opt,name=notice,proto3" json:"notice,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *TailResponse) Reset() {
 	*x = TailResponse{}
-	mi := &file_almadia_v1_fetch_service_proto_msgTypes[5]
+	mi := &file_almadia_v1_fetch_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -447,7 +791,7 @@ func (x *TailResponse) String() string {
 func (*TailResponse) ProtoMessage() {}
 
 func (x *TailResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_almadia_v1_fetch_service_proto_msgTypes[5]
+	mi := &file_almadia_v1_fetch_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -460,12 +804,19 @@ func (x *TailResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TailResponse.ProtoReflect.Descriptor instead.
 func (*TailResponse) Descriptor() ([]byte, []int) {
-	return file_almadia_v1_fetch_service_proto_rawDescGZIP(), []int{5}
+	return file_almadia_v1_fetch_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *TailResponse) GetPartitions() []*PartitionRecords {
 	if x != nil {
 		return x.Partitions
+	}
+	return nil
+}
+
+func (x *TailResponse) GetNotice() *Notice {
+	if x != nil {
+		return x.Notice
 	}
 	return nil
 }
@@ -481,7 +832,7 @@ type ListOffsetsRequest struct {
 
 func (x *ListOffsetsRequest) Reset() {
 	*x = ListOffsetsRequest{}
-	mi := &file_almadia_v1_fetch_service_proto_msgTypes[6]
+	mi := &file_almadia_v1_fetch_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -493,7 +844,7 @@ func (x *ListOffsetsRequest) String() string {
 func (*ListOffsetsRequest) ProtoMessage() {}
 
 func (x *ListOffsetsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_almadia_v1_fetch_service_proto_msgTypes[6]
+	mi := &file_almadia_v1_fetch_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -506,7 +857,7 @@ func (x *ListOffsetsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListOffsetsRequest.ProtoReflect.Descriptor instead.
 func (*ListOffsetsRequest) Descriptor() ([]byte, []int) {
-	return file_almadia_v1_fetch_service_proto_rawDescGZIP(), []int{6}
+	return file_almadia_v1_fetch_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ListOffsetsRequest) GetPartitions() []*PartitionPosition {
@@ -528,7 +879,7 @@ type ListOffsetsResponse struct {
 
 func (x *ListOffsetsResponse) Reset() {
 	*x = ListOffsetsResponse{}
-	mi := &file_almadia_v1_fetch_service_proto_msgTypes[7]
+	mi := &file_almadia_v1_fetch_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -540,7 +891,7 @@ func (x *ListOffsetsResponse) String() string {
 func (*ListOffsetsResponse) ProtoMessage() {}
 
 func (x *ListOffsetsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_almadia_v1_fetch_service_proto_msgTypes[7]
+	mi := &file_almadia_v1_fetch_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -553,7 +904,7 @@ func (x *ListOffsetsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListOffsetsResponse.ProtoReflect.Descriptor instead.
 func (*ListOffsetsResponse) Descriptor() ([]byte, []int) {
-	return file_almadia_v1_fetch_service_proto_rawDescGZIP(), []int{7}
+	return file_almadia_v1_fetch_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ListOffsetsResponse) GetOffsets() []*ListedOffset {
@@ -584,7 +935,7 @@ type ListedOffset struct {
 
 func (x *ListedOffset) Reset() {
 	*x = ListedOffset{}
-	mi := &file_almadia_v1_fetch_service_proto_msgTypes[8]
+	mi := &file_almadia_v1_fetch_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -596,7 +947,7 @@ func (x *ListedOffset) String() string {
 func (*ListedOffset) ProtoMessage() {}
 
 func (x *ListedOffset) ProtoReflect() protoreflect.Message {
-	mi := &file_almadia_v1_fetch_service_proto_msgTypes[8]
+	mi := &file_almadia_v1_fetch_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -609,7 +960,7 @@ func (x *ListedOffset) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListedOffset.ProtoReflect.Descriptor instead.
 func (*ListedOffset) Descriptor() ([]byte, []int) {
-	return file_almadia_v1_fetch_service_proto_rawDescGZIP(), []int{8}
+	return file_almadia_v1_fetch_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ListedOffset) GetTopic() string {
@@ -663,7 +1014,7 @@ const file_almadia_v1_fetch_service_proto_rawDesc = "" +
 	"\vReadOptions\x120\n" +
 	"\x06format\x18\x01 \x01(\x0e2\x18.almadia.v1.RecordFormatR\x06format\x12\x1b\n" +
 	"\tmax_bytes\x18\x03 \x01(\x05R\bmaxBytes\x12(\n" +
-	"\x05reset\x18\x04 \x01(\x0e2\x12.almadia.v1.AnchorR\x05reset\"\xa2\x03\n" +
+	"\x05reset\x18\x04 \x01(\x0e2\x12.almadia.v1.AnchorR\x05reset\"\xc1\x03\n" +
 	"\x10PartitionRecords\x12/\n" +
 	"\arecords\x18\x01 \x03(\v2\x15.almadia.v1.LogRecordR\arecords\x121\n" +
 	"\abatches\x18\x02 \x03(\v2\x17.almadia.v1.RecordBatchR\abatches\x12\x14\n" +
@@ -673,7 +1024,10 @@ const file_almadia_v1_fetch_service_proto_rawDesc = "" +
 	"nextOffset\x88\x01\x01\x12%\n" +
 	"\x0ehigh_watermark\x18\x06 \x01(\x03R\rhighWatermark\x12(\n" +
 	"\x10log_start_offset\x18\b \x01(\x03R\x0elogStartOffset\x12!\n" +
-	"\fleader_epoch\x18\t \x01(\rR\vleaderEpoch\x12-\n" +
+	"\fleader_epoch\x18\t \x01(\rR\vleaderEpoch\x12\x1d\n" +
+	"\n" +
+	"size_bytes\x18\n" +
+	" \x01(\x03R\tsizeBytes\x12-\n" +
 	"\x05error\x18\v \x01(\v2\x17.almadia.v1.ErrorDetailR\x05errorB\f\n" +
 	"\n" +
 	"_partitionB\x0e\n" +
@@ -688,7 +1042,37 @@ const file_almadia_v1_fetch_service_proto_rawDesc = "" +
 	"\rFetchResponse\x12<\n" +
 	"\n" +
 	"partitions\x18\x01 \x03(\v2\x1c.almadia.v1.PartitionRecordsR\n" +
-	"partitions\"\x81\x02\n" +
+	"partitions\"\xcd\x02\n" +
+	"\x0eConsumeRequest\x12+\n" +
+	"\x04init\x18\x01 \x01(\v2\x17.almadia.v1.ConsumeInitR\x04init\x12&\n" +
+	"\fcredit_bytes\x18\x02 \x01(\x03H\x00R\vcreditBytes\x88\x01\x01\x123\n" +
+	"\x05seeks\x18\x05 \x03(\v2\x1d.almadia.v1.PartitionPositionR\x05seeks\x122\n" +
+	"\x06pauses\x18\x06 \x03(\v2\x1a.almadia.v1.TopicPartitionR\x06pauses\x124\n" +
+	"\aresumes\x18\a \x03(\v2\x1a.almadia.v1.TopicPartitionR\aresumes\x12\x17\n" +
+	"\aseek_id\x18\v \x01(\x03R\x06seekId\x12\x1d\n" +
+	"\n" +
+	"done_bytes\x18\f \x01(\x03R\tdoneBytesB\x0f\n" +
+	"\r_credit_bytes\"\xaa\x02\n" +
+	"\vConsumeInit\x12=\n" +
+	"\n" +
+	"partitions\x18\x01 \x03(\v2\x1d.almadia.v1.PartitionPositionR\n" +
+	"partitions\x12\x16\n" +
+	"\x06topics\x18\x03 \x03(\tR\x06topics\x12*\n" +
+	"\x05start\x18\x05 \x01(\v2\x14.almadia.v1.PositionR\x05start\x121\n" +
+	"\aoptions\x18\x06 \x01(\v2\x17.almadia.v1.ReadOptionsR\aoptions\x12H\n" +
+	"\x12heartbeat_interval\x18\r \x01(\v2\x19.google.protobuf.DurationR\x11heartbeatInterval\x12\x1b\n" +
+	"\tuntil_end\x18\x0f \x01(\bR\buntilEnd\"\xe9\x01\n" +
+	"\x0fConsumeResponse\x12<\n" +
+	"\n" +
+	"partitions\x18\x01 \x03(\v2\x1c.almadia.v1.PartitionRecordsR\n" +
+	"partitions\x12\x1d\n" +
+	"\n" +
+	"size_bytes\x18\x02 \x01(\x03R\tsizeBytes\x124\n" +
+	"\asession\x18\x03 \x01(\v2\x1a.almadia.v1.ConsumeSessionR\asession\x12*\n" +
+	"\x06notice\x18\x06 \x01(\v2\x12.almadia.v1.NoticeR\x06notice\x12\x17\n" +
+	"\aseek_id\x18\a \x01(\x03R\x06seekId\"Z\n" +
+	"\x0eConsumeSession\x12H\n" +
+	"\x12heartbeat_interval\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x11heartbeatInterval\"\x81\x02\n" +
 	"\vTailRequest\x12=\n" +
 	"\n" +
 	"partitions\x18\x01 \x03(\v2\x1d.almadia.v1.PartitionPositionR\n" +
@@ -698,11 +1082,12 @@ const file_almadia_v1_fetch_service_proto_rawDesc = "" +
 	"\aoptions\x18\x04 \x01(\v2\x17.almadia.v1.ReadOptionsR\aoptions\x12\x1b\n" +
 	"\tuntil_end\x18\x05 \x01(\bR\buntilEnd\x12\x1f\n" +
 	"\vmax_records\x18\x06 \x01(\x03R\n" +
-	"maxRecords\"L\n" +
+	"maxRecords\"x\n" +
 	"\fTailResponse\x12<\n" +
 	"\n" +
 	"partitions\x18\x01 \x03(\v2\x1c.almadia.v1.PartitionRecordsR\n" +
-	"partitions\"S\n" +
+	"partitions\x12*\n" +
+	"\x06notice\x18\x02 \x01(\v2\x12.almadia.v1.NoticeR\x06notice\"S\n" +
 	"\x12ListOffsetsRequest\x12=\n" +
 	"\n" +
 	"partitions\x18\x01 \x03(\v2\x1d.almadia.v1.PartitionPositionR\n" +
@@ -718,9 +1103,10 @@ const file_almadia_v1_fetch_service_proto_rawDesc = "" +
 	"\x05error\x18\x06 \x01(\v2\x17.almadia.v1.ErrorDetailR\x05errorB\f\n" +
 	"\n" +
 	"_partitionB\t\n" +
-	"\a_offset2\xde\x01\n" +
+	"\a_offset2\xa6\x02\n" +
 	"\fFetchService\x12<\n" +
-	"\x05Fetch\x12\x18.almadia.v1.FetchRequest\x1a\x19.almadia.v1.FetchResponse\x12;\n" +
+	"\x05Fetch\x12\x18.almadia.v1.FetchRequest\x1a\x19.almadia.v1.FetchResponse\x12F\n" +
+	"\aConsume\x12\x1a.almadia.v1.ConsumeRequest\x1a\x1b.almadia.v1.ConsumeResponse(\x010\x01\x12;\n" +
 	"\x04Tail\x12\x17.almadia.v1.TailRequest\x1a\x18.almadia.v1.TailResponse0\x01\x12S\n" +
 	"\vListOffsets\x12\x1e.almadia.v1.ListOffsetsRequest\x1a\x1f.almadia.v1.ListOffsetsResponse\"\x03\x90\x02\x01BI\n" +
 	"\rio.almadia.v1P\x01Z6github.com/almadia/almadia/gen/go/almadia/v1;almadiav1b\x06proto3"
@@ -737,56 +1123,77 @@ func file_almadia_v1_fetch_service_proto_rawDescGZIP() []byte {
 	return file_almadia_v1_fetch_service_proto_rawDescData
 }
 
-var file_almadia_v1_fetch_service_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_almadia_v1_fetch_service_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_almadia_v1_fetch_service_proto_goTypes = []any{
 	(*ReadOptions)(nil),           // 0: almadia.v1.ReadOptions
 	(*PartitionRecords)(nil),      // 1: almadia.v1.PartitionRecords
 	(*FetchRequest)(nil),          // 2: almadia.v1.FetchRequest
 	(*FetchResponse)(nil),         // 3: almadia.v1.FetchResponse
-	(*TailRequest)(nil),           // 4: almadia.v1.TailRequest
-	(*TailResponse)(nil),          // 5: almadia.v1.TailResponse
-	(*ListOffsetsRequest)(nil),    // 6: almadia.v1.ListOffsetsRequest
-	(*ListOffsetsResponse)(nil),   // 7: almadia.v1.ListOffsetsResponse
-	(*ListedOffset)(nil),          // 8: almadia.v1.ListedOffset
-	(RecordFormat)(0),             // 9: almadia.v1.RecordFormat
-	(Anchor)(0),                   // 10: almadia.v1.Anchor
-	(*LogRecord)(nil),             // 11: almadia.v1.LogRecord
-	(*RecordBatch)(nil),           // 12: almadia.v1.RecordBatch
-	(*ErrorDetail)(nil),           // 13: almadia.v1.ErrorDetail
-	(*PartitionPosition)(nil),     // 14: almadia.v1.PartitionPosition
-	(*durationpb.Duration)(nil),   // 15: google.protobuf.Duration
-	(*Position)(nil),              // 16: almadia.v1.Position
-	(*timestamppb.Timestamp)(nil), // 17: google.protobuf.Timestamp
+	(*ConsumeRequest)(nil),        // 4: almadia.v1.ConsumeRequest
+	(*ConsumeInit)(nil),           // 5: almadia.v1.ConsumeInit
+	(*ConsumeResponse)(nil),       // 6: almadia.v1.ConsumeResponse
+	(*ConsumeSession)(nil),        // 7: almadia.v1.ConsumeSession
+	(*TailRequest)(nil),           // 8: almadia.v1.TailRequest
+	(*TailResponse)(nil),          // 9: almadia.v1.TailResponse
+	(*ListOffsetsRequest)(nil),    // 10: almadia.v1.ListOffsetsRequest
+	(*ListOffsetsResponse)(nil),   // 11: almadia.v1.ListOffsetsResponse
+	(*ListedOffset)(nil),          // 12: almadia.v1.ListedOffset
+	(RecordFormat)(0),             // 13: almadia.v1.RecordFormat
+	(Anchor)(0),                   // 14: almadia.v1.Anchor
+	(*LogRecord)(nil),             // 15: almadia.v1.LogRecord
+	(*RecordBatch)(nil),           // 16: almadia.v1.RecordBatch
+	(*ErrorDetail)(nil),           // 17: almadia.v1.ErrorDetail
+	(*PartitionPosition)(nil),     // 18: almadia.v1.PartitionPosition
+	(*durationpb.Duration)(nil),   // 19: google.protobuf.Duration
+	(*TopicPartition)(nil),        // 20: almadia.v1.TopicPartition
+	(*Position)(nil),              // 21: almadia.v1.Position
+	(*Notice)(nil),                // 22: almadia.v1.Notice
+	(*timestamppb.Timestamp)(nil), // 23: google.protobuf.Timestamp
 }
 var file_almadia_v1_fetch_service_proto_depIdxs = []int32{
-	9,  // 0: almadia.v1.ReadOptions.format:type_name -> almadia.v1.RecordFormat
-	10, // 1: almadia.v1.ReadOptions.reset:type_name -> almadia.v1.Anchor
-	11, // 2: almadia.v1.PartitionRecords.records:type_name -> almadia.v1.LogRecord
-	12, // 3: almadia.v1.PartitionRecords.batches:type_name -> almadia.v1.RecordBatch
-	13, // 4: almadia.v1.PartitionRecords.error:type_name -> almadia.v1.ErrorDetail
-	14, // 5: almadia.v1.FetchRequest.partitions:type_name -> almadia.v1.PartitionPosition
+	13, // 0: almadia.v1.ReadOptions.format:type_name -> almadia.v1.RecordFormat
+	14, // 1: almadia.v1.ReadOptions.reset:type_name -> almadia.v1.Anchor
+	15, // 2: almadia.v1.PartitionRecords.records:type_name -> almadia.v1.LogRecord
+	16, // 3: almadia.v1.PartitionRecords.batches:type_name -> almadia.v1.RecordBatch
+	17, // 4: almadia.v1.PartitionRecords.error:type_name -> almadia.v1.ErrorDetail
+	18, // 5: almadia.v1.FetchRequest.partitions:type_name -> almadia.v1.PartitionPosition
 	0,  // 6: almadia.v1.FetchRequest.options:type_name -> almadia.v1.ReadOptions
-	15, // 7: almadia.v1.FetchRequest.max_wait:type_name -> google.protobuf.Duration
+	19, // 7: almadia.v1.FetchRequest.max_wait:type_name -> google.protobuf.Duration
 	1,  // 8: almadia.v1.FetchResponse.partitions:type_name -> almadia.v1.PartitionRecords
-	14, // 9: almadia.v1.TailRequest.partitions:type_name -> almadia.v1.PartitionPosition
-	16, // 10: almadia.v1.TailRequest.start:type_name -> almadia.v1.Position
-	0,  // 11: almadia.v1.TailRequest.options:type_name -> almadia.v1.ReadOptions
-	1,  // 12: almadia.v1.TailResponse.partitions:type_name -> almadia.v1.PartitionRecords
-	14, // 13: almadia.v1.ListOffsetsRequest.partitions:type_name -> almadia.v1.PartitionPosition
-	8,  // 14: almadia.v1.ListOffsetsResponse.offsets:type_name -> almadia.v1.ListedOffset
-	17, // 15: almadia.v1.ListedOffset.time:type_name -> google.protobuf.Timestamp
-	13, // 16: almadia.v1.ListedOffset.error:type_name -> almadia.v1.ErrorDetail
-	2,  // 17: almadia.v1.FetchService.Fetch:input_type -> almadia.v1.FetchRequest
-	4,  // 18: almadia.v1.FetchService.Tail:input_type -> almadia.v1.TailRequest
-	6,  // 19: almadia.v1.FetchService.ListOffsets:input_type -> almadia.v1.ListOffsetsRequest
-	3,  // 20: almadia.v1.FetchService.Fetch:output_type -> almadia.v1.FetchResponse
-	5,  // 21: almadia.v1.FetchService.Tail:output_type -> almadia.v1.TailResponse
-	7,  // 22: almadia.v1.FetchService.ListOffsets:output_type -> almadia.v1.ListOffsetsResponse
-	20, // [20:23] is the sub-list for method output_type
-	17, // [17:20] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	5,  // 9: almadia.v1.ConsumeRequest.init:type_name -> almadia.v1.ConsumeInit
+	18, // 10: almadia.v1.ConsumeRequest.seeks:type_name -> almadia.v1.PartitionPosition
+	20, // 11: almadia.v1.ConsumeRequest.pauses:type_name -> almadia.v1.TopicPartition
+	20, // 12: almadia.v1.ConsumeRequest.resumes:type_name -> almadia.v1.TopicPartition
+	18, // 13: almadia.v1.ConsumeInit.partitions:type_name -> almadia.v1.PartitionPosition
+	21, // 14: almadia.v1.ConsumeInit.start:type_name -> almadia.v1.Position
+	0,  // 15: almadia.v1.ConsumeInit.options:type_name -> almadia.v1.ReadOptions
+	19, // 16: almadia.v1.ConsumeInit.heartbeat_interval:type_name -> google.protobuf.Duration
+	1,  // 17: almadia.v1.ConsumeResponse.partitions:type_name -> almadia.v1.PartitionRecords
+	7,  // 18: almadia.v1.ConsumeResponse.session:type_name -> almadia.v1.ConsumeSession
+	22, // 19: almadia.v1.ConsumeResponse.notice:type_name -> almadia.v1.Notice
+	19, // 20: almadia.v1.ConsumeSession.heartbeat_interval:type_name -> google.protobuf.Duration
+	18, // 21: almadia.v1.TailRequest.partitions:type_name -> almadia.v1.PartitionPosition
+	21, // 22: almadia.v1.TailRequest.start:type_name -> almadia.v1.Position
+	0,  // 23: almadia.v1.TailRequest.options:type_name -> almadia.v1.ReadOptions
+	1,  // 24: almadia.v1.TailResponse.partitions:type_name -> almadia.v1.PartitionRecords
+	22, // 25: almadia.v1.TailResponse.notice:type_name -> almadia.v1.Notice
+	18, // 26: almadia.v1.ListOffsetsRequest.partitions:type_name -> almadia.v1.PartitionPosition
+	12, // 27: almadia.v1.ListOffsetsResponse.offsets:type_name -> almadia.v1.ListedOffset
+	23, // 28: almadia.v1.ListedOffset.time:type_name -> google.protobuf.Timestamp
+	17, // 29: almadia.v1.ListedOffset.error:type_name -> almadia.v1.ErrorDetail
+	2,  // 30: almadia.v1.FetchService.Fetch:input_type -> almadia.v1.FetchRequest
+	4,  // 31: almadia.v1.FetchService.Consume:input_type -> almadia.v1.ConsumeRequest
+	8,  // 32: almadia.v1.FetchService.Tail:input_type -> almadia.v1.TailRequest
+	10, // 33: almadia.v1.FetchService.ListOffsets:input_type -> almadia.v1.ListOffsetsRequest
+	3,  // 34: almadia.v1.FetchService.Fetch:output_type -> almadia.v1.FetchResponse
+	6,  // 35: almadia.v1.FetchService.Consume:output_type -> almadia.v1.ConsumeResponse
+	9,  // 36: almadia.v1.FetchService.Tail:output_type -> almadia.v1.TailResponse
+	11, // 37: almadia.v1.FetchService.ListOffsets:output_type -> almadia.v1.ListOffsetsResponse
+	34, // [34:38] is the sub-list for method output_type
+	30, // [30:34] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_almadia_v1_fetch_service_proto_init() }
@@ -797,14 +1204,15 @@ func file_almadia_v1_fetch_service_proto_init() {
 	file_almadia_v1_common_proto_init()
 	file_almadia_v1_record_proto_init()
 	file_almadia_v1_fetch_service_proto_msgTypes[1].OneofWrappers = []any{}
-	file_almadia_v1_fetch_service_proto_msgTypes[8].OneofWrappers = []any{}
+	file_almadia_v1_fetch_service_proto_msgTypes[4].OneofWrappers = []any{}
+	file_almadia_v1_fetch_service_proto_msgTypes[12].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_almadia_v1_fetch_service_proto_rawDesc), len(file_almadia_v1_fetch_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

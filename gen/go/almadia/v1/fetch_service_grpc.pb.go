@@ -20,6 +20,7 @@ const _ = grpc.SupportPackageIsVersion9
 
 const (
 	FetchService_Fetch_FullMethodName       = "/almadia.v1.FetchService/Fetch"
+	FetchService_Consume_FullMethodName     = "/almadia.v1.FetchService/Consume"
 	FetchService_Tail_FullMethodName        = "/almadia.v1.FetchService/Tail"
 	FetchService_ListOffsets_FullMethodName = "/almadia.v1.FetchService/ListOffsets"
 )
@@ -32,6 +33,10 @@ const (
 type FetchServiceClient interface {
 	// Reads once, waiting for data if asked (long poll).
 	Fetch(ctx context.Context, in *FetchRequest, opts ...grpc.CallOption) (*FetchResponse, error)
+	// Pushes records of given partitions. The client sends credit, seeks and other
+	// control messages on the same stream. After the client half-closes, the server
+	// goes on pushing.
+	Consume(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ConsumeRequest, ConsumeResponse], error)
 	// Pushes records of given partitions, with no control messages: for browsers
 	// (gRPC-Web) and scripts.
 	Tail(ctx context.Context, in *TailRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[TailResponse], error)
@@ -57,9 +62,22 @@ func (c *fetchServiceClient) Fetch(ctx context.Context, in *FetchRequest, opts .
 	return out, nil
 }
 
+func (c *fetchServiceClient) Consume(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ConsumeRequest, ConsumeResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &FetchService_ServiceDesc.Streams[0], FetchService_Consume_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ConsumeRequest, ConsumeResponse]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type FetchService_ConsumeClient = grpc.BidiStreamingClient[ConsumeRequest, ConsumeResponse]
+
 func (c *fetchServiceClient) Tail(ctx context.Context, in *TailRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[TailResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &FetchService_ServiceDesc.Streams[0], FetchService_Tail_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &FetchService_ServiceDesc.Streams[1], FetchService_Tail_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -94,6 +112,10 @@ func (c *fetchServiceClient) ListOffsets(ctx context.Context, in *ListOffsetsReq
 type FetchServiceServer interface {
 	// Reads once, waiting for data if asked (long poll).
 	Fetch(context.Context, *FetchRequest) (*FetchResponse, error)
+	// Pushes records of given partitions. The client sends credit, seeks and other
+	// control messages on the same stream. After the client half-closes, the server
+	// goes on pushing.
+	Consume(grpc.BidiStreamingServer[ConsumeRequest, ConsumeResponse]) error
 	// Pushes records of given partitions, with no control messages: for browsers
 	// (gRPC-Web) and scripts.
 	Tail(*TailRequest, grpc.ServerStreamingServer[TailResponse]) error
@@ -111,6 +133,9 @@ type UnimplementedFetchServiceServer struct{}
 
 func (UnimplementedFetchServiceServer) Fetch(context.Context, *FetchRequest) (*FetchResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Fetch not implemented")
+}
+func (UnimplementedFetchServiceServer) Consume(grpc.BidiStreamingServer[ConsumeRequest, ConsumeResponse]) error {
+	return status.Error(codes.Unimplemented, "method Consume not implemented")
 }
 func (UnimplementedFetchServiceServer) Tail(*TailRequest, grpc.ServerStreamingServer[TailResponse]) error {
 	return status.Error(codes.Unimplemented, "method Tail not implemented")
@@ -156,6 +181,13 @@ func _FetchService_Fetch_Handler(srv interface{}, ctx context.Context, dec func(
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _FetchService_Consume_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(FetchServiceServer).Consume(&grpc.GenericServerStream[ConsumeRequest, ConsumeResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type FetchService_ConsumeServer = grpc.BidiStreamingServer[ConsumeRequest, ConsumeResponse]
 
 func _FetchService_Tail_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(TailRequest)
@@ -203,6 +235,12 @@ var FetchService_ServiceDesc = grpc.ServiceDesc{
 		},
 	},
 	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "Consume",
+			Handler:       _FetchService_Consume_Handler,
+			ServerStreams: true,
+			ClientStreams: true,
+		},
 		{
 			StreamName:    "Tail",
 			Handler:       _FetchService_Tail_Handler,
