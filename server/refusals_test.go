@@ -33,6 +33,7 @@ const (
 	recordTooLarge = almadiav1.ErrorReason_ERROR_REASON_RECORD_TOO_LARGE
 	batchTooLarge  = almadiav1.ErrorReason_ERROR_REASON_BATCH_TOO_LARGE
 	badBatch       = almadiav1.ErrorReason_ERROR_REASON_CORRUPT_BATCH
+	badCodec       = almadiav1.ErrorReason_ERROR_REASON_UNSUPPORTED_CODEC
 	exists         = almadiav1.ErrorReason_ERROR_REASON_ALREADY_EXISTS
 	notReady       = almadiav1.ErrorReason_ERROR_REASON_BROKER_NOT_READY
 	damaged        = almadiav1.ErrorReason_ERROR_REASON_DATA_CORRUPTED
@@ -43,7 +44,7 @@ const (
 var codeOf = map[almadiav1.ErrorReason]codes.Code{
 	invalid: codes.InvalidArgument, noTopic: codes.NotFound, noPartition: codes.NotFound, denied: codes.PermissionDenied,
 	outOfRange: codes.OutOfRange, tooTight: codes.ResourceExhausted, recordTooLarge: codes.InvalidArgument,
-	batchTooLarge: codes.InvalidArgument, badBatch: codes.InvalidArgument, exists: codes.AlreadyExists,
+	batchTooLarge: codes.InvalidArgument, badBatch: codes.InvalidArgument, badCodec: codes.InvalidArgument, exists: codes.AlreadyExists,
 	outOfCapacity: codes.ResourceExhausted, notReady: codes.Unavailable, damaged: codes.DataLoss, unknownOutcome: codes.Aborted,
 }
 

@@ -67,7 +67,7 @@ func (c *change) frame(f Frame) {
 		invariant.Check(false, "log %d: the bytes of frame %d are not what its header says: %v", c.log.id, f.Header.Index, err)
 	}
 	a := &c.next.active
-	if a.number != 0 && !a.empty() && a.size+int64(h.Size) > c.log.settings.SegmentBytes {
+	if a.number != 0 && !a.empty() && (a.size+int64(h.Size) > c.log.settings.SegmentBytes || h.NextOffset()-a.base.offset > maxSegmentOffsets) {
 		c.roll()
 	}
 	if a.number == 0 {

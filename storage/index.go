@@ -2,6 +2,7 @@ package storage
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"sort"
 
@@ -12,6 +13,10 @@ import (
 
 // indexStep is how many bytes of a segment one entry of its index stands for.
 const indexStep = 32 << 10
+
+// maxSegmentOffsets bounds the offsets of a segment, so that those of its index fit 32 bits.
+// Only compressed records are so small that it comes before the bound in bytes.
+const maxSegmentOffsets = math.MaxUint32
 
 // indexEntry is where a frame of a segment begins. Positions, indexes and offsets
 // ascend; the first entry is that of the first frame.

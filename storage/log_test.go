@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"testing"
 
@@ -106,7 +107,7 @@ func TestEmptyLog(t *testing.T) {
 	if out, err := l.Read(new(Cursor), 0, 10, 100, nil); len(out) != 0 || err != nil {
 		t.Errorf("read %d bytes, %v", len(out), err)
 	}
-	if _, _, found, err := l.OffsetAt(0, 10); found || err != nil {
+	if _, _, found, err := l.OffsetAt(0, 10, batch.TimeFrom); found || err != nil {
 		t.Errorf("found a time: %v, %v", found, err)
 	}
 	if got := l.Settings(); got.SegmentBytes != 128<<20 {
@@ -218,7 +219,7 @@ func TestOffsetAt(t *testing.T) {
 		for want := int64(900); want < ms+100; want += 3 {
 			below := Offset(1100)
 			i := slices.IndexFunc(all, func(a at) bool { return a.offset >= start && a.ms >= want })
-			offset, stamp, found, err := f.log.OffsetAt(want, below)
+			offset, stamp, found, err := f.log.OffsetAt(want, below, batch.TimeFrom)
 			if err != nil || found != (i >= 0 && all[i].offset < below) || (found && (all[i] != at{offset, stamp})) {
 				t.Fatalf("from %d at %d: %d, %d, %v, %v", start, want, offset, stamp, found, err)
 			}
@@ -232,6 +233,48 @@ func TestOffsetAt(t *testing.T) {
 	}
 	f.reopen()
 	check()
+}
+
+// A segment ends before its offsets pass the 32 bits that the index has for them.
+func TestSegmentsOfMoreOffsetsThanTheIndexCanTell(t *testing.T) {
+	f := newFixture(t, 1<<20)
+	payload := []byte("records by the million")
+	const count = batch.MaxPayload / 2
+	for i := range 1_100 { // 9e9 offsets in 110 KB
+		frame := batch.Finish(append(make([]byte, batch.HeaderRoom), payload...), batch.HeaderRoom, batch.Draft{
+			RecordCount: count, Codec: batch.Zstd, Uncompressed: batch.MaxPayload, PayloadCRC: batch.CRC(payload),
+		})
+		f.append(Index(i), 1, frame)
+		if i%100 == 0 {
+			f.flush()
+		}
+	}
+	f.flush()
+	check := func() {
+		t.Helper()
+		for seg := range f.log.current.Load().segments {
+			if n := seg.end.offset - seg.base.offset; n > math.MaxUint32 {
+				t.Errorf("a segment has %d offsets", n)
+			}
+		}
+		for i := range Offset(1_100) {
+			for _, o := range []Offset{i * count, i*count + count/2, (i+1)*count - 1} {
+				out, err := f.log.Read(new(Cursor), o, f.m.end(), 1, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if h, err := batch.ParseHeader(out); err != nil || h.BaseOffset != i*count {
+					t.Fatalf("offset %d is in the frame at %d: %v", o, h.BaseOffset, err)
+				}
+			}
+		}
+	}
+	check()
+	f.reopen()
+	check()
+	if n := len(f.segmentFiles()); n != 3 {
+		t.Errorf("%d segments", n)
+	}
 }
 
 func TestSizeHint(t *testing.T) {

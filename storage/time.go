@@ -2,16 +2,21 @@ package storage
 
 import "github.com/almadia/almadia/storage/batch"
 
+// Finder finds the first record of a verified record frame, from offset from on, whose
+// timestamp is at or after ms, as batch.TimeFrom does in frames without a codec. This
+// package knows no codecs.
+type Finder func(frame []byte, h batch.Header, from Offset, ms int64) (at Offset, timestamp int64, found bool, err error)
+
 // OffsetAt finds the first record from Start on and below offset below whose timestamp
-// is at or after ms, in ms since the Unix epoch. Records without a timestamp of their
-// own have that of their batch. ErrCorrupt.
-func (l *Log) OffsetAt(ms int64, below Offset) (at Offset, timestamp int64, found bool, err error) {
+// is at or after ms, in ms since the Unix epoch; find does so within a frame. Records without
+// a timestamp of their own have that of their batch. ErrCorrupt.
+func (l *Log) OffsetAt(ms int64, below Offset, find Finder) (at Offset, timestamp int64, found bool, err error) {
 	err = l.look(func(s *state) (err error) {
 		for seg := range s.segments {
 			if seg.maxTimestamp < ms || seg.end.offset <= s.head.start || seg.base.offset >= below {
 				continue
 			}
-			at, timestamp, found, err = s.offsetAt(seg, ms, below)
+			at, timestamp, found, err = s.offsetAt(seg, ms, below, find)
 			if found || err != nil {
 				return err
 			}
@@ -24,7 +29,7 @@ func (l *Log) OffsetAt(ms int64, below Offset) (at Offset, timestamp int64, foun
 	return at, timestamp, true, nil
 }
 
-func (s *state) offsetAt(seg segment, ms int64, below Offset) (at Offset, timestamp int64, found bool, err error) {
+func (s *state) offsetAt(seg segment, ms int64, below Offset, find Finder) (at Offset, timestamp int64, found bool, err error) {
 	entries, err := s.indexOf(seg)
 	if err != nil {
 		return 0, 0, false, err
@@ -52,7 +57,7 @@ func (s *state) offsetAt(seg segment, ms int64, below Offset) (at Offset, timest
 		if err := seg.readFrame(l, frame); err != nil {
 			return 0, 0, false, err
 		}
-		at, timestamp, found, err = batch.TimeFrom(frame, l.Header, s.head.start, ms)
+		at, timestamp, found, err = find(frame, l.Header, s.head.start, ms)
 		if err != nil {
 			return 0, 0, false, seg.blame(l.pos, err)
 		}

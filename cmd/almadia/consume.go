@@ -116,12 +116,13 @@ type reader struct {
 	until    *int64
 	partsEnd map[string]bool // partitions of a range that are done
 	parts    int             // how many partitions a range has
+	warn     io.Writer
 	read     int64
 	buf      []byte
 }
 
 func newReader(c *cobra.Command, f *consumeFlags) (*reader, error) {
-	r := &reader{out: bufio.NewWriterSize(c.OutOrStdout(), 1<<16), flags: f, partsEnd: map[string]bool{}}
+	r := &reader{out: bufio.NewWriterSize(c.OutOrStdout(), 1<<16), warn: c.ErrOrStderr(), flags: f, partsEnd: map[string]bool{}}
 	if f.count < 0 {
 		return nil, errors.New("count must not be negative")
 	}
@@ -217,6 +218,9 @@ func interpretTail(err error) error {
 }
 
 func (r *reader) take(part *almadiav1.PartitionRecords) error {
+	if part.Error != nil { // of a batch that is passed by
+		fmt.Fprintf(r.warn, "warning: %s\n", part.Error.Message)
+	}
 	for _, rec := range part.Records {
 		if r.until != nil && rec.GetOffset() >= *r.until {
 			break

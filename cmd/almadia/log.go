@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 
 	almadiav1 "github.com/almadia/almadia/gen/go/almadia/v1"
 	"github.com/almadia/almadia/storage"
 	"github.com/almadia/almadia/storage/batch"
+	"github.com/almadia/almadia/storage/compress"
 	"github.com/almadia/almadia/storage/vfs"
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/proto"
@@ -69,16 +71,21 @@ func eachPath(paths []string, segment, directory func(string) error) error {
 }
 
 func dumpSegment(out io.Writer, path string, records bool) error {
-	w := newTable(out, "POSITION", "INDEX", "TERM", "KIND", "OFFSET", "RECORDS", "BYTES", "APPENDED", "CHAIN")
+	w := newTable(out, "POSITION", "INDEX", "TERM", "KIND", "OFFSET", "RECORDS", "BYTES", "CODEC", "APPENDED", "CHAIN")
 	var all []*almadiav1.LogRecord
+	var lost []error
 	h, err := storage.ScanSegment(vfs.OS, path, func(pos int64, h batch.Header, frame []byte) error {
-		fmt.Fprintf(w, "%d\t%d\t%d\t%s\t%d\t%d\t%d\t%s\t%08x<%08x\n", pos, h.Index, h.Term, kindName(h.Kind), h.BaseOffset,
-			h.RecordCount, h.Size, formatMillis(h.AppendTime), h.PrevCRC, h.HeadCRC)
+		fmt.Fprintf(w, "%d\t%d\t%d\t%s\t%d\t%d\t%d\t%v\t%s\t%08x<%08x\n", pos, h.Index, h.Term, kindName(h.Kind), h.BaseOffset,
+			h.RecordCount, h.Size, h.Codec, formatMillis(h.AppendTime), h.PrevCRC, h.HeadCRC)
 		if !records || h.Kind != batch.Records {
 			return nil
 		}
 		set, err := decodeFrame(frame, h)
 		all = append(all, set...)
+		if bad, ok := errors.AsType[*compress.BatchError](err); ok { // of its writer, not of the file
+			lost = append(lost, bad)
+			return nil
+		}
 		return err
 	})
 	if h.Number != 0 {
@@ -90,12 +97,23 @@ func dumpSegment(out io.Writer, path string, records bool) error {
 	for _, r := range all {
 		fmt.Fprintf(out, "%d\t%s\t%q\t%q\n", r.GetOffset(), formatMillis(r.TimestampMs), r.Key, r.Value)
 	}
+	for _, bad := range lost {
+		fmt.Fprintln(out, bad)
+	}
 	return damaged(err)
 }
 
 // decodeFrame gives the records of a frame as a reader would get them.
 func decodeFrame(frame []byte, h batch.Header) ([]*almadiav1.LogRecord, error) {
-	spliced, _, _, _, err := batch.Splice{}.Append(nil, frame, h, h.BaseOffset, 2*batch.MaxPayload, 0)
+	if h.Codec != batch.None {
+		buffer, plain, header, err := compress.Expand(frame, h)
+		if err != nil {
+			return nil, err
+		}
+		defer buffer.Release()
+		frame, h = plain, header
+	}
+	spliced, _, _, _, err := batch.Splice{}.Append(nil, frame, h, h.BaseOffset, math.MaxInt, 0)
 	if err != nil {
 		return nil, err
 	}

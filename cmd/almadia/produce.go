@@ -13,6 +13,7 @@ import (
 	"time"
 
 	almadiav1 "github.com/almadia/almadia/gen/go/almadia/v1"
+	"github.com/almadia/almadia/storage/batch"
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -35,6 +36,7 @@ type produceFlags struct {
 	headers   []string
 	format    string
 	report    string
+	codec     string
 }
 
 func produceCommand(g *globals) *cobra.Command {
@@ -54,6 +56,7 @@ func produceCommand(g *globals) *cobra.Command {
 	c.Flags().StringVarP(&f.key, "key", "k", "", "key of every record")
 	c.Flags().StringArrayVarP(&f.headers, "header", "H", nil, "header of every record, as name=value; may be repeated")
 	c.Flags().StringVarP(&f.format, "format", "f", `%v\n`, `layout of the input: %k, %v, and what stands between, \n \t \0`)
+	c.Flags().StringVarP(&f.codec, "compress", "z", "none", "codec of what is sent: none, gzip, snappy, lz4 or zstd")
 	c.Flags().StringVar(&f.report, "report", "", "file to write a line to for each acknowledged record: input line, partition, offset")
 	return c
 }
@@ -63,17 +66,26 @@ func produce(g *globals, c *cobra.Command, f *produceFlags, topic string, values
 	if err != nil {
 		return usage(c, err)
 	}
+	codec, ok := batch.CodecNamed(f.codec)
+	if !ok {
+		return usage(c, fmt.Errorf("compress: there is no codec %q", f.codec))
+	}
 	report, err := openReport(f.report)
 	if err != nil {
 		return err
 	}
 	p := &producer{
-		g: g, client: almadiav1.NewProduceServiceClient(conn), topic: topic, report: report,
+		g: g, client: almadiav1.NewProduceServiceClient(conn), topic: topic, report: report, codec: codec,
 	}
 	if f.partition >= 0 {
 		p.partition = &f.partition
 	} else if c.Flags().Changed("partition") {
 		return usage(c, errors.New("partition must not be negative"))
+	}
+	if p.codec != batch.None && p.partition == nil {
+		if p.partitions, err = partitionsOf(g, c, conn, topic); err != nil {
+			return err
+		}
 	}
 	err = p.run(c.Context(), source)
 	if e := report.close(); err == nil {
@@ -137,10 +149,11 @@ func newSource(c *cobra.Command, f *produceFlags, values []string) (func() (*alm
 
 // A load is the records of one request, in input order.
 type load struct {
-	records []*almadiav1.LogRecord
-	lines   []int64
-	bytes   int
-	end     error // why the input ends behind it; nil while it goes on
+	records   []*almadiav1.LogRecord
+	lines     []int64
+	bytes     int
+	partition *int32 // nil: the broker chooses
+	end       error  // why the input ends behind it; nil while it goes on
 }
 
 func (l *load) full() bool {
@@ -157,6 +170,10 @@ type producer struct {
 	partition *int32
 	report    *report
 	acked     int64
+
+	codec      batch.Codec
+	partitions int32 // of the topic, where this command chooses among them
+	turn       int32 // the one for records without a key
 }
 
 // run reads and sends until the input ends. Reading goes on while a request is under way.
@@ -167,8 +184,8 @@ func (p *producer) run(ctx context.Context, next func() (*almadiav1.LogRecord, e
 	go readAll(ctx, next, records)
 	for {
 		l := collect(ctx, records)
-		if len(l.records) > 0 {
-			if err := p.send(ctx, l); err != nil {
+		for _, part := range p.apportion(l) {
+			if err := p.send(ctx, part); err != nil {
 				return err
 			}
 		}
@@ -237,7 +254,11 @@ func (p *producer) send(ctx context.Context, l load) error {
 	call, cancel := p.g.call(ctx)
 	defer cancel()
 	for {
-		resp, err := p.client.Produce(call, &almadiav1.ProduceRequest{Topic: p.topic, Partition: p.partition, Records: l.records})
+		req, err := p.request(l)
+		if err != nil {
+			return p.lost(l, err)
+		}
+		resp, err := p.client.Produce(call, req)
 		if err == nil {
 			return p.acknowledge(l, resp.Results)
 		}
@@ -265,10 +286,10 @@ func tooMuch(st *status.Status) bool {
 // sendHalves sends a load of several records as two.
 func (p *producer) sendHalves(ctx context.Context, l load) error {
 	half := len(l.records) / 2
-	if err := p.send(ctx, load{records: l.records[:half], lines: l.lines[:half]}); err != nil {
+	if err := p.send(ctx, load{records: l.records[:half], lines: l.lines[:half], partition: l.partition}); err != nil {
 		return err
 	}
-	return p.send(ctx, load{records: l.records[half:], lines: l.lines[half:]})
+	return p.send(ctx, load{records: l.records[half:], lines: l.lines[half:], partition: l.partition})
 }
 
 // told is what a failure says was written. Where the list of records is cut short, nobody
@@ -345,7 +366,7 @@ func (l load) without(written []*almadiav1.ProduceResult) load {
 			gone[i] = true
 		}
 	}
-	rest := load{end: l.end}
+	rest := load{partition: l.partition, end: l.end}
 	for i, r := range l.records {
 		if !gone[int32(i)] {
 			rest.records = append(rest.records, r)

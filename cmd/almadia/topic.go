@@ -9,6 +9,7 @@ import (
 	"time"
 
 	almadiav1 "github.com/almadia/almadia/gen/go/almadia/v1"
+	"github.com/almadia/almadia/storage/batch"
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
 )
@@ -20,10 +21,53 @@ func topicCommand(g *globals) *cobra.Command {
 }
 
 // topicSettings are the settings of a topic by the name of their field.
-var topicSettings = map[string]func(*almadiav1.TopicConfig, int32){
-	"max_batch_bytes":  func(c *almadiav1.TopicConfig, v int32) { c.MaxBatchBytes = &v },
-	"max_record_bytes": func(c *almadiav1.TopicConfig, v int32) { c.MaxRecordBytes = &v },
-	"segment_bytes":    func(c *almadiav1.TopicConfig, v int32) { c.SegmentBytes = &v },
+var topicSettings = map[string]func(*almadiav1.TopicConfig, string) error{
+	"max_batch_bytes":  sized(func(c *almadiav1.TopicConfig, v int32) { c.MaxBatchBytes = &v }),
+	"max_record_bytes": sized(func(c *almadiav1.TopicConfig, v int32) { c.MaxRecordBytes = &v }),
+	"segment_bytes":    sized(func(c *almadiav1.TopicConfig, v int32) { c.SegmentBytes = &v }),
+	"timestamp_type":   setClock,
+	"allowed_codecs":   setCodecs,
+}
+
+// sized reads a setting that is a size.
+func sized(set func(*almadiav1.TopicConfig, int32)) func(*almadiav1.TopicConfig, string) error {
+	return func(c *almadiav1.TopicConfig, value string) error {
+		n, err := parseSize(value)
+		if err != nil {
+			return err
+		}
+		if n > 1<<31-1 {
+			return fmt.Errorf("%s is more than any setting takes", value)
+		}
+		set(c, int32(n))
+		return nil
+	}
+}
+
+// clocks are the values of timestamp_type.
+var clocks = map[string]almadiav1.TimestampType{
+	"create_time": almadiav1.TimestampType_TIMESTAMP_TYPE_CREATE_TIME,
+	"append_time": almadiav1.TimestampType_TIMESTAMP_TYPE_APPEND_TIME,
+}
+
+func setClock(c *almadiav1.TopicConfig, value string) error {
+	clock, ok := clocks[value]
+	if !ok {
+		return fmt.Errorf("%q is neither create_time nor append_time", value)
+	}
+	c.TimestampType = clock
+	return nil
+}
+
+func setCodecs(c *almadiav1.TopicConfig, value string) error {
+	for name := range strings.SplitSeq(value, ",") {
+		codec, ok := batch.CodecNamed(name)
+		if !ok {
+			return fmt.Errorf("there is no codec %q", name)
+		}
+		c.AllowedCodecs = append(c.AllowedCodecs, almadiav1.CompressionCodec(codec))
+	}
+	return nil
 }
 
 func topicCreate(g *globals) *cobra.Command {
@@ -73,16 +117,12 @@ func parseSettings(settings []string) (*almadiav1.TopicConfig, error) {
 		key, value, ok := strings.Cut(s, "=")
 		set := topicSettings[key]
 		if !ok || set == nil {
-			return nil, fmt.Errorf("setting %q is none of max_batch_bytes=SIZE, max_record_bytes=SIZE, segment_bytes=SIZE", s)
+			return nil, fmt.Errorf("setting %q is none of max_batch_bytes=SIZE, max_record_bytes=SIZE, segment_bytes=SIZE, "+
+				"timestamp_type=create_time|append_time, allowed_codecs=CODEC,...", s)
 		}
-		n, err := parseSize(value)
-		if err != nil {
+		if err := set(config, value); err != nil {
 			return nil, fmt.Errorf("setting %s: %w", key, err)
 		}
-		if n > 1<<31-1 {
-			return nil, fmt.Errorf("setting %s: %s is more than any setting takes", key, value)
-		}
-		set(config, int32(n))
 	}
 	return config, nil
 }
@@ -138,9 +178,12 @@ func printTopic(out io.Writer, t *almadiav1.Topic) error {
 	fmt.Fprintf(w, "created\t%s\n", t.CreateTime.AsTime().Format(time.RFC3339))
 	fmt.Fprintf(w, "partitions\t%d\n", t.PartitionCount)
 	fmt.Fprintf(w, "replicas\t%d\n", t.ReplicationFactor)
-	printSetting(w, "max_batch_bytes", t.EffectiveConfig.GetMaxBatchBytes(), t.Config.GetMaxBatchBytes() != 0)
-	printSetting(w, "max_record_bytes", t.EffectiveConfig.GetMaxRecordBytes(), t.Config.GetMaxRecordBytes() != 0)
-	printSetting(w, "segment_bytes", t.EffectiveConfig.GetSegmentBytes(), t.Config.GetSegmentBytes() != 0)
+	set, holds := t.Config, t.EffectiveConfig
+	printSetting(w, "max_batch_bytes", formatSize(int64(holds.GetMaxBatchBytes())), set.GetMaxBatchBytes() != 0)
+	printSetting(w, "max_record_bytes", formatSize(int64(holds.GetMaxRecordBytes())), set.GetMaxRecordBytes() != 0)
+	printSetting(w, "segment_bytes", formatSize(int64(holds.GetSegmentBytes())), set.GetSegmentBytes() != 0)
+	printSetting(w, "timestamp_type", formatClock(holds.GetTimestampType()), set.GetTimestampType() != 0)
+	printSetting(w, "allowed_codecs", formatCodecs(holds.GetAllowedCodecs()), len(set.GetAllowedCodecs()) > 0)
 	if err := w.Flush(); err != nil {
 		return err
 	}
@@ -157,12 +200,29 @@ func printTopic(out io.Writer, t *almadiav1.Topic) error {
 	return p.Flush()
 }
 
-func printSetting(w io.Writer, name string, value int32, set bool) {
+func formatClock(clock almadiav1.TimestampType) string {
+	for name, c := range clocks {
+		if c == clock {
+			return name
+		}
+	}
+	return clock.String()
+}
+
+func formatCodecs(codecs []almadiav1.CompressionCodec) string {
+	names := make([]string, len(codecs))
+	for i, c := range codecs {
+		names[i] = batch.Codec(c).String()
+	}
+	return strings.Join(names, ",")
+}
+
+func printSetting(w io.Writer, name, value string, set bool) {
 	source := "default"
 	if set {
 		source = "set for this topic"
 	}
-	fmt.Fprintf(w, "%s\t%s (%s)\n", name, formatSize(int64(value)), source)
+	fmt.Fprintf(w, "%s\t%s (%s)\n", name, value, source)
 }
 
 func topicDelete(g *globals) *cobra.Command {

@@ -14,7 +14,7 @@ var floors = [][]string{
 	{"server/meta"},
 	{"raft"},
 	{"storage"},
-	{"storage/journal"},
+	{"storage/compress", "storage/journal"},
 	{"storage/batch"},
 	{"storage/vfs"},
 	{"internal/invariant", "internal/mutant", "internal/rawcodec"},
@@ -26,6 +26,8 @@ var floors = [][]string{
 // What is not here may not be imported at all.
 var guests = []guest{
 	{path: "github.com/grpc-ecosystem/go-grpc-middleware", rooms: []string{"server/api"}},
+	{path: "github.com/klauspost/compress", rooms: []string{"storage/compress"}},
+	{path: "github.com/pierrec/lz4/v4", rooms: []string{"storage/compress"}},
 	{path: "github.com/prometheus/client_golang", rooms: []string{"..."}, files: "metrics.go *_test.go", types: "Registerer"},
 	{path: "github.com/spf13", rooms: []string{"cmd/almadia"}},
 	{path: "go.etcd.io/raft/v3", rooms: []string{"raft"}},

@@ -73,6 +73,8 @@ func run(ctx context.Context, out io.Writer, dir string, pairs int, d time.Durat
 	}{
 		{"raw gRPC stream", comparison{"produce, 1 partition", ours.produce(1), raw.upload}},
 		{"raw gRPC stream", comparison{"produce, 8 partitions", ours.produce(8), raw.upload}},
+		{"raw gRPC stream", comparison{"produce by stream, 1 partition", ours.produceStream(1), raw.upload}},
+		{"raw gRPC stream", comparison{"produce by stream, 8 partitions", ours.produceStream(8), raw.upload}},
 		{"disk, synced", comparison{"produce, 1 partition", ours.produce(1), disk.write}},
 		{"disk, synced", comparison{"produce, 8 partitions", ours.produce(8), disk.write}},
 		{"raw gRPC stream", comparison{"fetch, BATCHES", ours.fetch, raw.download}},

@@ -62,17 +62,25 @@ func (b *broker) stop() {
 	_ = b.server.Stop(ctx)
 }
 
-// request is a ProduceRequest with one ready batch, encoded once.
-func request(partitions, partition int32, records int) []byte {
+// batch is a ready batch.
+func batch(records int) *almadiav1.RecordBatch {
 	set := &almadiav1.RecordSet{}
 	for range records {
 		set.Records = append(set.Records, &almadiav1.LogRecord{Value: make([]byte, recordBytes-8)})
 	}
-	payload := must(proto.Marshal(set))
-	return must(proto.Marshal(&almadiav1.ProduceRequest{
-		Topic: topicOf(partitions), Partition: &partition,
-		Batch: &almadiav1.RecordBatch{RecordCount: uint32(records), Payload: payload},
-	}))
+	return &almadiav1.RecordBatch{RecordCount: uint32(records), Payload: must(proto.Marshal(set))}
+}
+
+// request is a ProduceRequest with one ready batch, encoded once.
+func request(partitions, partition int32, records int) []byte {
+	return must(proto.Marshal(&almadiav1.ProduceRequest{Topic: topicOf(partitions), Partition: &partition, Batch: batch(records)}))
+}
+
+// streamRequest is the same as a message of a ProduceStream.
+func streamRequest(partitions, partition int32, records int) []byte {
+	return must(proto.Marshal(&almadiav1.ProduceStreamRequest{Entries: []*almadiav1.ProduceEntry{
+		{Topic: topicOf(partitions), Partition: &partition, Batch: batch(records)},
+	}}))
 }
 
 func must(b []byte, err error) []byte {
@@ -106,6 +114,52 @@ func (b *broker) produce(partitions int32) meter {
 		})
 		return n.Load(), err
 	}
+}
+
+// produceStream writes durable batches to the partitions in turn, on one stream and as fast as
+// it takes them.
+func (b *broker) produceStream(partitions int32) meter {
+	var requests [][]byte
+	for p := range partitions {
+		requests = append(requests, streamRequest(partitions, p, batchBytes/recordBytes))
+	}
+	return func(ctx context.Context, d time.Duration) (int64, error) {
+		stream, err := b.conn.NewStream(ctx, &almadiav1.ProduceService_ServiceDesc.Streams[0], almadiav1.ProduceService_ProduceStream_FullMethodName)
+		if err != nil {
+			return 0, err
+		}
+		sent := make(chan error, 1)
+		go func() { sent <- sendFor(stream, requests, d) }()
+		var n int64
+		for {
+			var f rawcodec.Frame
+			if err := stream.RecvMsg(&f); err == io.EOF {
+				return n, <-sent
+			} else if err != nil {
+				return n, err
+			}
+			var resp almadiav1.ProduceStreamResponse
+			err := proto.Unmarshal(f.Bytes(), &resp)
+			f.Free()
+			if err != nil {
+				return n, err
+			}
+			n += int64(len(resp.Acks)) * batchBytes
+		}
+	}
+}
+
+// sendFor sends requests in turn for about d.
+func sendFor(stream grpc.ClientStream, requests [][]byte, d time.Duration) error {
+	end := time.Now().Add(d)
+	for i := 0; time.Now().Before(end); i++ {
+		var f rawcodec.Frame
+		f.Add(requests[i%len(requests)])
+		if err := stream.SendMsg(&f); err != nil {
+			return err
+		}
+	}
+	return stream.CloseSend()
 }
 
 // parallel runs f so many times at once and gives the first error.

@@ -6,7 +6,6 @@ import (
 
 	almadiav1 "github.com/almadia/almadia/gen/go/almadia/v1"
 	"github.com/almadia/almadia/server/controller"
-	"github.com/almadia/almadia/server/meta"
 )
 
 // topicTimeout is how long a change of topics without a deadline may take.
@@ -25,8 +24,9 @@ func (s *Service) CreateTopic(ctx context.Context, in *almadiav1.CreateTopicRequ
 		ReplicationFactor: in.Topic.ReplicationFactor,
 		ValidateOnly:      in.ValidateOnly,
 	}
-	if c := in.Topic.Config; c != nil {
-		spec.Config = meta.TopicConfig{MaxBatchBytes: c.MaxBatchBytes, MaxRecordBytes: c.MaxRecordBytes, SegmentBytes: c.SegmentBytes}
+	var err error
+	if spec.Config, err = parseConfig(in.Topic.Config); err != nil {
+		return nil, err
 	}
 	t, err := s.controller.CreateTopic(ctx, spec)
 	if err != nil {

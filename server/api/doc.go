@@ -9,7 +9,8 @@
 // of [Service] that bears the name of the call.
 //
 // Where records move, nobody decodes them. Produce cuts the request into record bodies and
-// moves each into the buffer that becomes its frame; Fetch, Consume and Tail put stored bytes, or
+// moves each into the buffer that becomes its frame, and ProduceStream does so with each of
+// its entries; Fetch, Consume and Tail put stored bytes, or
 // what package batch splices out of them, between a few bytes of their own. All byte
 // surgery is in package batch; here are only lengths and what protobuf's rule allows, that
 // encoded messages which follow each other are merged.
@@ -32,5 +33,6 @@
 // [Service.Drain] ends streams, with BROKER_NOT_READY, and waits for records; calls that
 // are being worked on go on to their end. Streams that push are told a little ahead, by a
 // notice; a Consume then ends with OK, unless it was to read up to an end that it did not
-// reach.
+// reach. A ProduceStream is told too; it takes no more entries, waits for those that it has
+// begun, and ends with BROKER_NOT_READY: OK means there that everything was written.
 package api

@@ -15,6 +15,7 @@ import (
 	"github.com/almadia/almadia/server/partition"
 	"github.com/almadia/almadia/storage"
 	"github.com/almadia/almadia/storage/batch"
+	"github.com/almadia/almadia/storage/compress"
 	"google.golang.org/grpc/codes"
 )
 
@@ -54,6 +55,8 @@ type sizeError struct {
 	Batch       bool
 	Record      int // index in the request, or unknownRecord
 	Size, Limit int // bytes
+
+	Uncompressed bool // it is the size once decompressed
 }
 
 const unknownRecord = -1
@@ -66,7 +69,21 @@ func (e *sizeError) Error() string {
 	case e.Record == unknownRecord:
 		what = "a record of the batch"
 	}
-	return fmt.Sprintf("%s has %d bytes; topic %q allows %d", what, e.Size, e.Topic, e.Limit)
+	unit := "bytes"
+	if e.Uncompressed {
+		unit = "bytes uncompressed"
+	}
+	return fmt.Sprintf("%s has %d %s; topic %q allows %d", what, e.Size, unit, e.Topic, e.Limit)
+}
+
+// codecError: a batch is compressed in a way that there is not, or that its topic bars.
+type codecError struct {
+	Topic, Codec string
+	Allowed      batch.Codecs
+}
+
+func (e *codecError) Error() string {
+	return fmt.Sprintf("topic %q takes no batch with codec %s", e.Topic, e.Codec)
 }
 
 // tightError: what comes next does not fit into a response of max_bytes.
@@ -156,6 +173,10 @@ var rules = []rule{
 
 	{almadiav1.ErrorReason_ERROR_REASON_CORRUPT_BATCH, codes.InvalidArgument, is(errBadBatch),
 		true, 0, "build the batch anew; its bytes changed after the checksum was taken"},
+	{almadiav1.ErrorReason_ERROR_REASON_CORRUPT_BATCH, codes.DataLoss, as(lostFacts),
+		false, 0, "read on at offset {next_offset}"},
+	{almadiav1.ErrorReason_ERROR_REASON_UNSUPPORTED_CODEC, codes.InvalidArgument, as(codecFacts),
+		false, 0, "it takes: {allowed_codecs}"},
 	{almadiav1.ErrorReason_ERROR_REASON_RECORD_TOO_LARGE, codes.InvalidArgument, as(recordSizeFacts),
 		false, 0, "send less, or create a topic with a larger max_record_bytes"},
 	{almadiav1.ErrorReason_ERROR_REASON_BATCH_TOO_LARGE, codes.InvalidArgument, as(batchSizeFacts),
@@ -215,6 +236,18 @@ func topicFacts(e *unknownTopicError) facts { return facts{"topic": e.Topic} }
 
 func partitionFacts(e *unknownPartitionError) facts {
 	return facts{"topic": e.Topic, "partition": decimal(e.Partition), "partition_count": decimal(e.Count)}
+}
+
+func lostFacts(e *compress.BatchError) facts {
+	return facts{"base_offset": decimal(e.First), "next_offset": decimal(e.Next)}
+}
+
+func codecFacts(e *codecError) facts {
+	var allowed []string
+	for c := range e.Allowed.All {
+		allowed = append(allowed, c.String())
+	}
+	return facts{"topic": e.Topic, "codec": e.Codec, "allowed_codecs": strings.Join(allowed, ", ")}
 }
 
 func recordSizeFacts(e *sizeError) facts {

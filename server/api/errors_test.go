@@ -15,6 +15,7 @@ import (
 	"github.com/almadia/almadia/server/partition"
 	"github.com/almadia/almadia/storage"
 	"github.com/almadia/almadia/storage/batch"
+	"github.com/almadia/almadia/storage/compress"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -51,6 +52,10 @@ var samples = []struct {
 	{meta.ErrTopicExists, almadiav1.ErrorReason_ERROR_REASON_ALREADY_EXISTS, codes.AlreadyExists, "topic list"},
 	{meta.ErrInternalName, almadiav1.ErrorReason_ERROR_REASON_ACCESS_DENIED, codes.PermissionDenied, "another name"},
 	{fmt.Errorf("%w: %w", errBadBatch, batch.ErrCorrupt), almadiav1.ErrorReason_ERROR_REASON_CORRUPT_BATCH, codes.InvalidArgument, ""},
+	{&compress.BatchError{First: 1<<62 - 9, Next: 1 << 62, Cause: errors.New("it has 3 records, not 9")}, almadiav1.ErrorReason_ERROR_REASON_CORRUPT_BATCH, codes.DataLoss, "3 records, not 9; read on at offset 4611686018427387904"},
+	{&codecError{"orders", "zstd", 1<<batch.None | 1<<batch.Gzip}, almadiav1.ErrorReason_ERROR_REASON_UNSUPPORTED_CODEC, codes.InvalidArgument, `topic "orders" takes no batch with codec zstd; it takes: none, gzip`},
+	{&codecError{longest, "-2147483648", batch.AllCodecs}, almadiav1.ErrorReason_ERROR_REASON_UNSUPPORTED_CODEC, codes.InvalidArgument, ""},
+	{&sizeError{Topic: "orders", Batch: true, Uncompressed: true, Size: 200, Limit: 100}, almadiav1.ErrorReason_ERROR_REASON_BATCH_TOO_LARGE, codes.InvalidArgument, "200 bytes uncompressed"},
 	{&sizeError{Topic: longest, Record: 1 << 20, Size: 1 << 30, Limit: 1 << 30}, almadiav1.ErrorReason_ERROR_REASON_RECORD_TOO_LARGE, codes.InvalidArgument, ""},
 	{&sizeError{Topic: "orders", Record: 3, Size: 200, Limit: 100}, almadiav1.ErrorReason_ERROR_REASON_RECORD_TOO_LARGE, codes.InvalidArgument, `record 3 has 200 bytes; topic "orders" allows 100`},
 	{&sizeError{Topic: "orders", Record: unknownRecord, Size: 200, Limit: 100}, almadiav1.ErrorReason_ERROR_REASON_RECORD_TOO_LARGE, codes.InvalidArgument, "a record of the batch"},

@@ -92,7 +92,14 @@ func (r *reader) peek() (*peeked, error) {
 	if err != nil {
 		return nil, err
 	}
-	one, _, _, _, err := batch.Splice{}.Append(nil, frame.B[:h.Size], h, r.next, 2*len(frame.B)+64, 1)
+	plain, ph := frame.B[:h.Size], h
+	if h.Codec != batch.None {
+		defer r.expanded.release()
+		if plain, ph, err = r.expanded.expand(r.partition, plain, h); err != nil {
+			return &peeked{h.DefaultTime(), h.Term}, nil // of the batch: of the record nobody knows more
+		}
+	}
+	one, _, _, _, err := batch.Splice{}.Append(nil, plain, ph, r.next, 2*len(plain)+64, 1)
 	if err != nil {
 		return nil, err
 	}

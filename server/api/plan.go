@@ -64,13 +64,21 @@ func (s *Service) split(t *meta.Topic, in *batch.Request) ([]*write, error) {
 // splitBatch makes the one write of a ready batch.
 func splitBatch(t *meta.Topic, in *batch.Request, limit int) ([]*write, error) {
 	ready, err := batch.ParseReady(in.Batch)
+	unknown, isUnknown := errors.AsType[*batch.CodecError](err)
+	allowed, most := t.Config.Codecs(), int(t.Config.Effective().MaxBatchBytes)
 	switch {
+	case isUnknown:
+		return nil, &codecError{t.Name, fmt.Sprint(unknown.Codec), allowed}
 	case errors.Is(err, batch.ErrCorrupt):
 		return nil, fmt.Errorf("%w: %w", errBadBatch, err)
 	case err != nil:
 		return nil, err
+	case !allowed.Has(ready.Codec):
+		return nil, &codecError{t.Name, ready.Codec.String(), allowed}
 	case ready.LargestRecord > limit:
 		return nil, &sizeError{Topic: t.Name, Record: unknownRecord, Size: ready.LargestRecord, Limit: limit}
+	case int(ready.Uncompressed) > most:
+		return nil, &sizeError{Topic: t.Name, Batch: true, Uncompressed: true, Size: int(ready.Uncompressed), Limit: most}
 	}
 	return []*write{{partition: in.Partition, ready: &ready, count: int(ready.RecordCount), size: len(ready.Payload)}}, nil
 }
@@ -124,14 +132,22 @@ func (s *Service) stick(t *meta.Topic, bytes int) int32 {
 	})
 }
 
-// fill moves the records of a request into the buffers that become frames.
-func fill(writes []*write, in *batch.Request) {
-	stamp := defaultTime(in.Records)
+// fill moves the records of a request into the buffers that become frames. Where the time of
+// records is the broker's, that of the caller is not told in the header: it counts nowhere.
+func fill(t *meta.Topic, writes []*write, in *batch.Request) {
+	broker := t.Config.BrokerTime()
+	stamp := int64(0)
+	if !broker {
+		stamp = defaultTime(in.Records)
+	}
 	for _, w := range writes {
 		if w.ready != nil {
 			w.fillReady()
 		} else {
 			w.fillRecords(in.Records, stamp)
+		}
+		if broker {
+			w.batch.BrokerTime, w.batch.MaxTimestamp = true, 0
 		}
 	}
 }
@@ -157,6 +173,8 @@ func (w *write) fillReady() {
 		Count:        w.ready.RecordCount,
 		MaxTimestamp: w.ready.MaxTimestamp,
 		PayloadCRC:   w.ready.PayloadCRC,
+		Codec:        w.ready.Codec,
+		Uncompressed: w.ready.Uncompressed,
 	}
 }
 

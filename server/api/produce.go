@@ -108,7 +108,7 @@ func (s *Service) prepare(ctx context.Context, in *batch.Request) (*meta.Topic, 
 	if err := s.aim(ctx, topic, writes); err != nil {
 		return nil, nil, err
 	}
-	fill(writes, in)
+	fill(topic, writes, in)
 	return topic, writes, nil
 }
 

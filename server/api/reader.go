@@ -36,10 +36,11 @@ type reader struct {
 	queued    bool           // in readers.ready
 	noted     bool           // in readers.news
 	part      part           // of the response that is being made
+	expanded  *expanded      // shared by the readers of a call
 }
 
 // newReader makes a reader that is not open.
-func newReader(at spot) *reader { return &reader{spot: at, end: noEnd} }
+func newReader(at spot) *reader { return &reader{spot: at, end: noEnd, expanded: &expanded{}} }
 
 // part is what a response has of one partition: runs of encoded records or batches, or why
 // there are none, or only where to read on.
@@ -47,7 +48,7 @@ type part struct {
 	runs  []*batch.Buffer
 	bytes int // of runs
 	error *almadiav1.ErrorDetail
-	place bool // where to read on is told without records
+	place bool // where to read on is told without records, even with an error
 }
 
 func (p *part) empty() bool { return p.bytes == 0 && p.error == nil && !p.place }
@@ -123,15 +124,15 @@ func (s space) noRoom(required int) error {
 }
 
 // turn moves what comes next, turnBytes at most, into the reader's part. It returns the
-// number of records, 0 at the end of the partition. Errors: errFull, *tightError, and those
-// of partition.Read.
+// number of records, 0 at the end of the partition. Errors: errFull, *tightError, those of
+// partition.Read, and *compress.BatchError if what comes next is such a batch.
 func (r *reader) turn(o *readOptions, room space) (int, error) {
 	for !r.done() {
 		run, err := r.read(o, max(1, min(room.bytes, turnBytes)))
 		if run == nil {
 			return 0, err
 		}
-		if n, err := r.take(run, o.format, room); n > 0 || err != nil {
+		if n, err := r.take(run, o, room); n > 0 || err != nil {
 			return n, err
 		}
 		// There were only control frames, and the cursor is past them.
@@ -156,16 +157,22 @@ func (r *reader) read(o *readOptions, bytes int) (run *batch.Buffer, err error) 
 }
 
 // take makes a run of frames, which it takes over, what the reader has next for the response.
-func (r *reader) take(run *batch.Buffer, format almadiav1.RecordFormat, room space) (n int, err error) {
+func (r *reader) take(run *batch.Buffer, o *readOptions, room space) (n int, err error) {
 	var next storage.Offset
 	var required int
-	if format == almadiav1.RecordFormat_RECORD_FORMAT_BATCHES {
-		next, n, required, err = r.cut(run, room)
-	} else {
-		records := batch.NewBuffer(min(2*len(run.B), room.limit(0)))
-		next, n, required, err = r.splice(records, run.B, format == almadiav1.RecordFormat_RECORD_FORMAT_TEXT, room)
+	batches, whole := o.format == almadiav1.RecordFormat_RECORD_FORMAT_BATCHES, run.B
+	if batches {
+		next, n, required, err = r.cut(run, o.accepts, room)
+	}
+	if !batches || n == 0 && required == 0 && err == nil && len(run.B) < len(whole) {
+		out := batch.NewBuffer(min(sizeHint(whole), room.limit(0)))
+		if batches {
+			next, n, required, err = r.reframe(out, whole, o.accepts, room)
+		} else {
+			next, n, required, err = r.splice(out, whole, o.format == almadiav1.RecordFormat_RECORD_FORMAT_TEXT, room)
+		}
 		run.Release()
-		run = records
+		run = out
 	}
 	if err == nil && n == 0 && required > 0 {
 		err = room.noRoom(required)
@@ -194,10 +201,19 @@ func fitted(run *batch.Buffer) *batch.Buffer {
 	return small
 }
 
-// cut cuts a run of stored frames off where the reader, or the room, ends. It returns the
-// offset to go on at, the number of records before it, and what the first frame with records
-// needs if it did not fit.
-func (r *reader) cut(run *batch.Buffer, room space) (next storage.Offset, n, required int, err error) {
+// sizeHint guesses what becomes of a run of frames in a response, in bytes.
+func sizeHint(run []byte) int {
+	size := len(run)
+	if h, err := batch.ParseHeader(run); err == nil {
+		size = max(size, int(h.Uncompressed))
+	}
+	return 2 * size
+}
+
+// cut cuts a run of stored frames off where the reader, or the room, ends, or before a frame
+// that its caller cannot decompress. It returns the offset to go on at, the number of records
+// before it, and what the first frame with records needs if it did not fit.
+func (r *reader) cut(run *batch.Buffer, accepts batch.Codecs, room space) (next storage.Offset, n, required int, err error) {
 	end := 0
 	next = r.next
 	for end < len(run.B) && n < room.records {
@@ -205,7 +221,7 @@ func (r *reader) cut(run *batch.Buffer, room space) (next storage.Offset, n, req
 		if err != nil {
 			return next, 0, 0, err
 		}
-		if h.BaseOffset >= r.end {
+		if h.BaseOffset >= r.end || !accepts.Has(h.Codec) {
 			break
 		}
 		if end+h.Size > room.limit(n) {
@@ -218,6 +234,51 @@ func (r *reader) cut(run *batch.Buffer, room space) (next storage.Offset, n, req
 	}
 	run.B = run.B[:end]
 	return next, n, required, nil
+}
+
+// reframe appends a run of stored frames to out, up to where the reader, or the room, ends:
+// those that its caller cannot decompress expanded, the others as they are. Results as those of
+// cut.
+func (r *reader) reframe(out *batch.Buffer, run []byte, accepts batch.Codecs, room space) (next storage.Offset, n, required int, err error) {
+	next = r.next
+	for len(run) > 0 && n < room.records {
+		h, err := batch.ParseHeader(run)
+		if err != nil {
+			return next, 0, 0, err
+		}
+		if h.BaseOffset >= r.end {
+			break
+		}
+		frame := run[:h.Size]
+		if !accepts.Has(h.Codec) {
+			if n > 0 && len(out.B) >= turnBytes {
+				break
+			}
+			if frame, _, err = r.expanded.expand(r.partition, frame, h); err != nil {
+				return next, n, 0, unless(n > 0, err)
+			}
+		}
+		if len(out.B)+len(frame) > room.limit(n) {
+			required = len(out.B) + len(frame)
+			break
+		}
+		out.B = append(out.B, frame...)
+		n += int(h.RecordCount)
+		next = h.NextOffset()
+		run = run[h.Size:]
+		if !accepts.Has(h.Codec) {
+			r.expanded.release()
+		}
+	}
+	return next, n, required, nil
+}
+
+// unless is the error of a frame, unless there are records before it: those come first.
+func unless(records bool, err error) error {
+	if records {
+		return nil
+	}
+	return err
 }
 
 // splice appends the records of a run of stored frames to out, up to where the reader, or
@@ -233,11 +294,20 @@ func (r *reader) splice(out *batch.Buffer, run []byte, text bool, room space) (n
 		if h.BaseOffset >= r.end {
 			break
 		}
+		frame, plain := run[:h.Size], h
+		if h.Codec != batch.None {
+			if n > 0 && len(out.B) >= turnBytes {
+				break
+			}
+			if frame, plain, err = r.expanded.expand(r.partition, frame, h); err != nil {
+				return next, n, 0, unless(n > 0, err)
+			}
+		}
 		if h.Kind == batch.Records {
 			var k int
-			out.B, next, k, required, err = splice.Append(out.B, run[:h.Size], h, next, room.bytes, room.records-n)
+			out.B, next, k, required, err = splice.Append(out.B, frame, plain, next, room.bytes, room.records-n)
 			if n == 0 && k == 0 && required > 0 && required <= room.first {
-				out.B, next, k, required, err = splice.Append(out.B, run[:h.Size], h, next, room.first, 1)
+				out.B, next, k, required, err = splice.Append(out.B, frame, plain, next, room.first, 1)
 			}
 			if err != nil {
 				return next, 0, 0, err
@@ -246,6 +316,9 @@ func (r *reader) splice(out *batch.Buffer, run []byte, text bool, room space) (n
 			if next < h.NextOffset() {
 				break // no room for the rest; smaller records of later frames must not overtake it
 			}
+		}
+		if h.Codec != batch.None {
+			r.expanded.release()
 		}
 		run = run[h.Size:]
 	}

@@ -23,6 +23,8 @@ type readers struct {
 	news    []*reader // that have something to tell besides records: an error, or where they are
 	watcher *partition.Watcher
 	changed []int // room for Take
+
+	expanded expanded
 }
 
 func (s *Service) newReaders(o readOptions, records int) *readers {
@@ -31,7 +33,7 @@ func (s *Service) newReaders(o readOptions, records int) *readers {
 
 // add takes in a reader that was just opened; err, if it could not be.
 func (rs *readers) add(r *reader, err error) {
-	r.index = len(rs.all)
+	r.index, r.expanded = len(rs.all), &rs.expanded
 	rs.all = append(rs.all, r)
 	rs.start(r, err)
 }
@@ -183,6 +185,7 @@ func (rs *readers) wait(ctx context.Context) {
 
 // close gives up parts that were not sent, and ends the watches.
 func (rs *readers) close() {
+	rs.expanded.release()
 	for _, r := range rs.all {
 		r.part.release()
 		if r.partition != nil {

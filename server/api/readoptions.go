@@ -2,6 +2,7 @@ package api
 
 import (
 	almadiav1 "github.com/almadia/almadia/gen/go/almadia/v1"
+	"github.com/almadia/almadia/storage/batch"
 )
 
 const (
@@ -17,10 +18,11 @@ const (
 
 // readOptions say how records are told.
 type readOptions struct {
-	format almadiav1.RecordFormat // never UNSPECIFIED
-	reset  almadiav1.Anchor       // UNSPECIFIED: out of range is an error
-	bytes  int                    // a response takes no more records beyond that
-	limit  int                    // what its first record may need
+	format  almadiav1.RecordFormat // never UNSPECIFIED
+	accepts batch.Codecs           // batches in others are sent decompressed
+	reset   almadiav1.Anchor       // UNSPECIFIED: out of range is an error
+	bytes   int                    // a response takes no more records beyond that
+	limit   int                    // what its first record may need
 }
 
 // parseReadOptions checks options and fills in defaults. Where max_bytes is not set, a record
@@ -37,6 +39,7 @@ func parseReadOptions(in *almadiav1.ReadOptions) (readOptions, error) {
 	if _, known := almadiav1.Anchor_name[int32(o.reset)]; !known {
 		return o, fieldError("options.reset", "is %d, which is no Anchor", o.reset)
 	}
+	o.accepts, _ = batch.CodecsOf(in.GetAcceptCodecs()) // no batch is in one that nobody here knows
 	switch n := int(in.GetMaxBytes()); {
 	case n < 0:
 		return o, fieldError("options.max_bytes", "is %d, must not be negative", n)

@@ -5,7 +5,9 @@ import (
 	"slices"
 
 	almadiav1 "github.com/almadia/almadia/gen/go/almadia/v1"
+	"github.com/almadia/almadia/internal/mutant"
 	"github.com/almadia/almadia/internal/rawcodec"
+	"github.com/almadia/almadia/storage/compress"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 )
@@ -65,6 +67,14 @@ func (resp *response) take(r *reader, o *readOptions, records int) (int, error) 
 	if tight, ok := errors.AsType[*tightError](err); ok {
 		err = &tightError{Required: tight.Required + around + resp.others, Limit: resp.limit + resp.others}
 	}
+	if lost, ok := errors.AsType[*compress.BatchError](err); ok {
+		if mutant.SilentSkip {
+			r.next = lost.Next
+			return resp.take(r, o, records)
+		}
+		resp.skip(r, lost)
+		return 0, errFull
+	}
 	if err != nil && err != errFull {
 		return 0, r.failed(err)
 	}
@@ -96,6 +106,19 @@ func (resp *response) tell(r *reader) bool {
 	return true
 }
 
+// skip tells of a batch that nobody can read, and has the reader go on behind it. It is told
+// in a part of its own: if that does not fit any more, by the next response.
+func (resp *response) skip(r *reader, lost *compress.BatchError) {
+	told := part{error: detailOf(r.failed(lost)), place: true}
+	size := r.around() + 1 + 2 + proto.Size(told.error)
+	if !r.part.empty() || resp.size > 0 && resp.size+size > resp.bytes {
+		return
+	}
+	r.next, r.part = lost.Next, told
+	resp.size += size
+	resp.parts = append(resp.parts, r)
+}
+
 // frame encodes the response, in the order in which the call has its readers, which have no
 // parts afterwards. others are its other fields, if it has any.
 func (resp *response) frame(others proto.Message) *rawcodec.Frame {
@@ -120,7 +143,7 @@ func (r *reader) encode(frame *rawcodec.Frame, priced bool) {
 		LeaderEpoch:    uint32(r.view.Leadership.Term),
 		Error:          r.part.error,
 	}
-	if told.Error == nil {
+	if told.Error == nil || r.part.place {
 		told.NextOffset = (*int64)(&r.next)
 	}
 	if priced {

@@ -9,23 +9,14 @@ import (
 
 // describe is a topic as clients see it, without its partitions.
 func describe(t *meta.Topic) *almadiav1.Topic {
-	limits := t.Config.Effective()
 	return &almadiav1.Topic{
 		Name:              t.Name,
 		PartitionCount:    int32(len(t.Partitions)),
 		ReplicationFactor: int32(len(t.Partitions[0].Replicas)),
-		Config: &almadiav1.TopicConfig{
-			MaxBatchBytes:  t.Config.MaxBatchBytes,
-			MaxRecordBytes: t.Config.MaxRecordBytes,
-			SegmentBytes:   t.Config.SegmentBytes,
-		},
-		TopicId:    t.ID[:],
-		CreateTime: timestamppb.New(t.CreateTime),
-		EffectiveConfig: &almadiav1.TopicConfig{
-			MaxBatchBytes:  &limits.MaxBatchBytes,
-			MaxRecordBytes: &limits.MaxRecordBytes,
-			SegmentBytes:   &limits.SegmentBytes,
-		},
+		Config:            describeConfig(t.Config),
+		TopicId:           t.ID[:],
+		CreateTime:        timestamppb.New(t.CreateTime),
+		EffectiveConfig:   describeEffective(t.Config),
 	}
 }
 

@@ -40,6 +40,8 @@ func CreateTopic(t *Topic) *metav1.Command {
 			MaxBatchBytes:  t.Config.MaxBatchBytes,
 			MaxRecordBytes: t.Config.MaxRecordBytes,
 			SegmentBytes:   t.Config.SegmentBytes,
+			TimestampType:  t.Config.TimestampType,
+			AllowedCodecs:  batch.NumbersOf[almadiav1.CompressionCodec](t.Config.AllowedCodecs),
 		},
 		CreateTimeMs: t.CreateTime.UnixMilli(),
 		Partitions:   make([]*metav1.Partition, len(t.Partitions)),
@@ -79,7 +81,7 @@ func topicOf(c *metav1.CreateTopic) *Topic {
 		Partitions: make([]Partition, len(c.GetPartitions())),
 	}
 	if set := c.GetConfig(); set != nil {
-		t.Config = TopicConfig{set.MaxBatchBytes, set.MaxRecordBytes, set.SegmentBytes}
+		t.Config = configOf(set)
 	}
 	for i, p := range c.GetPartitions() {
 		replicas := make([]Replica, len(p.GetReplicas()))
@@ -89,6 +91,19 @@ func topicOf(c *metav1.CreateTopic) *Topic {
 		t.Partitions[i] = Partition{Log: storage.LogID(p.GetLogId()), Replicas: replicas}
 	}
 	return t
+}
+
+func configOf(set *metav1.TopicConfig) TopicConfig {
+	c := TopicConfig{
+		MaxBatchBytes:  set.MaxBatchBytes,
+		MaxRecordBytes: set.MaxRecordBytes,
+		SegmentBytes:   set.SegmentBytes,
+		TimestampType:  set.GetTimestampType(),
+	}
+	if len(set.GetAllowedCodecs()) > 0 {
+		c.AllowedCodecs, _ = batch.CodecsOf(set.GetAllowedCodecs()) // what this release does not know, it does not take anyway
+	}
+	return c
 }
 
 // encode makes the unbound frame of a command: one record, whose value is the command.

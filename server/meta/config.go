@@ -1,6 +1,11 @@
 package meta
 
-import "fmt"
+import (
+	"fmt"
+
+	almadiav1 "github.com/almadia/almadia/gen/go/almadia/v1"
+	"github.com/almadia/almadia/storage/batch"
+)
 
 // Defaults and bounds of the settings of topics, in bytes.
 const (
@@ -15,11 +20,26 @@ const (
 	maxSegmentBytes = 1 << 30
 )
 
-// TopicConfig is what was set for a topic; nil means the default of the release.
+// TopicConfig is what was set for a topic; nil, or 0, means the default of the release.
 type TopicConfig struct {
 	MaxBatchBytes  *int32 // default 1 MiB, at least MaxRecordBytes; 1 byte to 16 MiB
 	MaxRecordBytes *int32 // default 1 MiB, at most MaxBatchBytes; 1 byte to 16 MiB
 	SegmentBytes   *int32 // default 128 MiB; 64 KiB to 1 GiB
+	TimestampType  almadiav1.TimestampType
+	AllowedCodecs  batch.Codecs // default all; batch.None is always in it
+}
+
+// BrokerTime tells whether the clock of the records is the broker's.
+func (c TopicConfig) BrokerTime() bool {
+	return c.TimestampType == almadiav1.TimestampType_TIMESTAMP_TYPE_APPEND_TIME
+}
+
+// Codecs are those that batches may be compressed with.
+func (c TopicConfig) Codecs() batch.Codecs {
+	if c.AllowedCodecs == 0 {
+		return batch.AllCodecs
+	}
+	return c.AllowedCodecs
 }
 
 // Limits are the settings that hold, in bytes. MaxRecordBytes <= MaxBatchBytes.
@@ -65,6 +85,9 @@ func (c TopicConfig) Validate() error {
 		if s.value != nil && (*s.value < s.lo || *s.value > s.hi) {
 			return &ConfigError{s.key, fmt.Sprintf("is %d, must be %d to %d", *s.value, s.lo, s.hi)}
 		}
+	}
+	if _, known := almadiav1.TimestampType_name[int32(c.TimestampType)]; !known {
+		return &ConfigError{"timestamp_type", fmt.Sprintf("is %d, which is no TimestampType", c.TimestampType)}
 	}
 	if l := c.Effective(); l.MaxRecordBytes > l.MaxBatchBytes {
 		return &ConfigError{"max_record_bytes", fmt.Sprintf("is %d, must not be above max_batch_bytes, %d", l.MaxRecordBytes, l.MaxBatchBytes)}

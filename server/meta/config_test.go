@@ -2,8 +2,12 @@ package meta
 
 import (
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
+
+	almadiav1 "github.com/almadia/almadia/gen/go/almadia/v1"
+	"github.com/almadia/almadia/storage/batch"
 )
 
 func TestEffectiveConfig(t *testing.T) {
@@ -63,6 +67,48 @@ func TestConfigBounds(t *testing.T) {
 				t.Errorf("error is %v, want one about %s", err, c.key)
 			}
 		})
+	}
+}
+
+// Settings come out of the log as they went in.
+func TestConfigSurvivesTheLog(t *testing.T) {
+	for name, c := range map[string]TopicConfig{
+		"nothing":  {},
+		"sizes":    {MaxBatchBytes: new(int32(5)), MaxRecordBytes: new(int32(4)), SegmentBytes: new(int32(1 << 20))},
+		"a clock":  {TimestampType: almadiav1.TimestampType_TIMESTAMP_TYPE_APPEND_TIME},
+		"codecs":   {AllowedCodecs: 1<<batch.None | 1<<batch.Gzip | 1<<batch.Zstd},
+		"no codec": {AllowedCodecs: 1 << batch.None},
+		"all":      {AllowedCodecs: batch.AllCodecs, TimestampType: almadiav1.TimestampType_TIMESTAMP_TYPE_CREATE_TIME},
+	} {
+		topic := topicOn("t", 1, 1, 1)
+		topic.Config = c
+		buffer, frame, err := encode(CreateTopic(topic))
+		if err != nil {
+			t.Fatal(err)
+		}
+		header := batch.Seal(frame, batch.Binding{Index: 1})
+		cmd, err := decode(header.Payload(frame))
+		buffer.Release()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := topicOf(cmd.GetCreateTopic()).Config; !reflect.DeepEqual(got, c) {
+			t.Errorf("%s: %+v became %+v", name, c, got)
+		}
+	}
+}
+
+func TestClockAndCodecsThatHold(t *testing.T) {
+	if c := (TopicConfig{}); c.BrokerTime() || c.Codecs() != batch.AllCodecs {
+		t.Error("by default the clock is the broker's, or a codec is barred")
+	}
+	c := TopicConfig{TimestampType: almadiav1.TimestampType_TIMESTAMP_TYPE_APPEND_TIME, AllowedCodecs: 1 << batch.Zstd}
+	if !c.BrokerTime() || !c.Codecs().Has(batch.Zstd) || c.Codecs().Has(batch.LZ4) || c.Validate() != nil {
+		t.Errorf("%+v does not hold", c)
+	}
+	c.TimestampType = 3
+	if named, ok := errors.AsType[*ConfigError](c.Validate()); !ok || named.Key != "timestamp_type" {
+		t.Errorf("a clock that there is not: %v", c.Validate())
 	}
 }
 

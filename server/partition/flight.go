@@ -30,6 +30,9 @@ func (f *flight) propose() *raft.Proposal {
 		RecordCount:  w.Count,
 		MaxTimestamp: w.MaxTimestamp,
 		PayloadCRC:   w.PayloadCRC,
+		Codec:        w.Codec,
+		Uncompressed: w.Uncompressed,
+		BrokerTime:   w.BrokerTime,
 	})
 	return &raft.Proposal{Buffer: w.Buffer, Frame: frame, Context: f, Fail: f.fail}
 }
@@ -41,7 +44,7 @@ func merge(writes []*Pending) Write {
 	for _, w := range writes {
 		size += len(w.write.payload())
 	}
-	merged := Write{Buffer: batch.NewBuffer(size), PayloadAt: batch.HeaderRoom}
+	merged := Write{Buffer: batch.NewBuffer(size), PayloadAt: batch.HeaderRoom, BrokerTime: writes[0].write.BrokerTime}
 	b := merged.Buffer.B[:batch.HeaderRoom]
 	for _, w := range writes {
 		b = append(b, w.write.payload()...)

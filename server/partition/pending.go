@@ -12,8 +12,11 @@ type Write struct {
 	Count        uint32 // of records
 	MaxTimestamp int64  // ms since the Unix epoch; 0: no record has one
 	PayloadCRC   uint32 // CRC-32C
+	Codec        batch.Codec
+	Uncompressed uint32 // size of the payload before it was compressed, in bytes; 0 without a codec
+	BrokerTime   bool   // the time at which it is appended is that of all its records
 	// Mergeable: records of the simple form, which may share a frame with others of the same
-	// kind. All of them have a timestamp, or none (Timestamped): in a frame where some have
+	// kind and clock. All of them have a timestamp, or none (Timestamped): in a frame where some have
 	// one, a record without would be read with the largest of them.
 	Mergeable, Timestamped bool
 	// Order: nothing of it is written behind a write that failed. Nil: this write stands for

@@ -84,7 +84,7 @@ func (q *queue) cut(limit int) (n, size int) {
 	}
 	for w := first.next; w != nil; w = w.next {
 		more := len(w.write.payload())
-		if !w.write.Mergeable || w.write.Timestamped != first.write.Timestamped ||
+		if !w.write.Mergeable || w.write.Timestamped != first.write.Timestamped || w.write.BrokerTime != first.write.BrokerTime ||
 			more >= wholeBytes || size+more > limit {
 			break
 		}

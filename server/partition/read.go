@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/almadia/almadia/storage"
+	"github.com/almadia/almadia/storage/compress"
 )
 
 // Ready tells whether the partition can be written and read here now: ErrNoLeader while it
@@ -63,7 +64,7 @@ func (p *Partition) readError(from storage.Offset, err error) error {
 func (p *Partition) OffsetAt(ms int64) (at storage.Offset, timestamp int64, found bool, err error) {
 	view, log, err := p.readable()
 	if err == nil {
-		at, timestamp, found, err = log.OffsetAt(ms, view.HighWatermark)
+		at, timestamp, found, err = log.OffsetAt(ms, view.HighWatermark, compress.TimeFrom)
 	}
 	if err != nil {
 		return 0, 0, false, fmt.Errorf("find time %d in log %d: %w", ms, p.id, closed(err))

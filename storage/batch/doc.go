@@ -7,8 +7,10 @@
 // A frame is a field of the messages Segment and PartitionRecords, so a run of frames is
 // at once the content of a segment file and of a response:
 //
-//	records   12  len  fixed  [60 max_timestamp_ms]   7a len payload   RecordBatch, field 2
-//	control   6a  len  fixed   50 kind               [7a len payload]  ControlFrame, field 13
+//	records   12  len  fixed  scalars   7a len payload   RecordBatch, field 2
+//	control   6a  len  fixed  50 kind  [7a len payload]  ControlFrame, field 13
+//
+//	scalars  [50 codec  58 uncompressed_bytes]  [60 max_timestamp_ms]  [98 01 02 timestamp_type]
 //
 // fixed is 57 octets, the same in both: nine fields, always present, always in this
 // order, little-endian as in all of Protocol Buffers, so that each sits at a constant
@@ -19,8 +21,9 @@
 //	18  1d leader_epoch    4      33  35 offset_count    4      52  4d head_crc    4
 //
 // (The distance is that of the field's tag; its value begins one octet later.) There is
-// exactly one encoding of a frame: all varints are minimal, max_timestamp_ms is left out
-// when it is 0 and payload when it is empty, and nothing else may stand in a frame.
+// exactly one encoding of a frame: all varints are minimal, scalars are left out when they
+// are 0 and payload when it is empty, and nothing else may stand in a frame. timestamp_type
+// is there for APPEND_TIME alone, and uncompressed_bytes with a codec alone.
 // ParseHeader takes any other encoding for damage. A frame of records is never empty.
 //
 // Three checksums, all CRC-32C:
@@ -39,7 +42,7 @@
 //
 // # Records
 //
-// A payload is a RecordSet, a run of entries 0a len LogRecord. What a client sends is
+// A payload without a codec is a RecordSet, a run of entries 0a len LogRecord. What a client sends is
 // checked where it enters, so that everything behind can hop over entries without
 // decoding them. Stored records keep these rules; ParseRequest brings simple records into
 // that form, ParseReady refuses a batch that breaks it:
@@ -47,6 +50,10 @@
 //   - well-formed protobuf, without groups, known fields in their own wire type
 //   - key, value and timestamp_ms at most once, the same for key and value in a header
 //   - no key_text, value_text or timestamp_ms of 0; header keys are UTF-8
+//
+// A payload with a codec is taken as it comes: what is in it may be anything, and its
+// count and size are the word of its writer. Package compress gets the RecordSet out of it,
+// and Settle makes that keep the rules above, or refuses it.
 //
 // Unknown fields of a record are kept as sent. So is offset in a ready batch: readers
 // number the records of a batch by its base_offset, and Splice overrides it.

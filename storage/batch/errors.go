@@ -25,6 +25,11 @@ func (e *VersionError) Error() string {
 	return fmt.Sprintf("segment has format version %d; this program knows up to %d", e.Version, FormatVersion)
 }
 
+// CodecError: a batch is compressed with a codec that there is not.
+type CodecError struct{ Codec int32 }
+
+func (e *CodecError) Error() string { return fmt.Sprintf("batch.codec: there is no codec %d", e.Codec) }
+
 // FieldError names the field of a request that breaks a rule, and the rule. Field is a
 // path as in "records[3].key_text".
 type FieldError struct{ Field, Problem string }

@@ -16,9 +16,15 @@ func Finish(buf []byte, payloadAt int, d Draft) []byte {
 	invariant.Check(payload <= MaxPayload, "a payload is at most MaxPayload")
 	if d.Kind == Records {
 		invariant.Check(d.RecordCount > 0 && payload > 0, "a record batch is not empty")
+		invariant.Check(d.Codec <= lastCodec, "a payload is compressed with a known codec")
+		if d.Codec == None {
+			invariant.Check(d.Uncompressed == 0, "only of a compressed payload the size before is told")
+		} else {
+			invariant.Check(fits(d.RecordCount, uint64(d.Uncompressed)), "the records fit into the uncompressed payload")
+		}
 	} else {
 		invariant.Check(d.Kind <= lastKind, "a frame is of a known kind")
-		invariant.Check(d.RecordCount == 0 && d.MaxTimestamp == 0, "a control frame has no records")
+		invariant.Check(d == Draft{Kind: d.Kind, PayloadCRC: d.PayloadCRC}, "a control frame has no records")
 	}
 
 	var tail [HeaderRoom]byte // what follows the fixed fields, up to the payload
@@ -26,9 +32,16 @@ func Finish(buf []byte, payloadAt int, d Draft) []byte {
 	if d.Kind != Records {
 		t = append(t, tagKind, byte(d.Kind))
 	}
+	if d.Codec != None {
+		t = append(t, tagCodec, byte(d.Codec), tagUncompressed)
+		t = protowire.AppendVarint(t, uint64(d.Uncompressed))
+	}
 	if d.MaxTimestamp != 0 {
 		t = append(t, tagMaxTimestamp)
 		t = protowire.AppendVarint(t, uint64(d.MaxTimestamp))
+	}
+	if d.BrokerTime {
+		t = append(t, timestampType...)
 	}
 	if payload > 0 {
 		t = append(t, tagPayload)

@@ -67,6 +67,54 @@ func TestSealThenParseReturnsTheSameHeader(t *testing.T) {
 	}
 }
 
+// The scalars that a frame of records may have, each with each.
+func TestScalarsOfAFrame(t *testing.T) {
+	payload := threeRecords(t)
+	for codec := None; codec <= lastCodec; codec++ {
+		for _, latest := range []int64{0, 5, -1} {
+			for _, broker := range []bool{false, true} {
+				d := Draft{RecordCount: 3, MaxTimestamp: latest, PayloadCRC: CRC(payload), Codec: codec, BrokerTime: broker}
+				if codec != None {
+					d.Uncompressed = 6 // the least that three records take
+				}
+				frame := Finish(append(make([]byte, HeaderRoom), payload...), HeaderRoom, d)
+				sealed := Seal(frame, place)
+				h, err := ParseHeader(frame)
+				if err != nil || h != sealed || h.Codec != codec || h.Uncompressed != d.Uncompressed || h.BrokerTime != broker || h.MaxTimestamp != latest {
+					t.Errorf("%+v: parsed %+v, %v", d, h, err)
+				}
+				if broker && h.DefaultTime() != place.AppendTime {
+					t.Errorf("%+v: the default time is %d", d, h.DefaultTime())
+				}
+				var p almadiav1.PartitionRecords
+				if err := proto.Unmarshal(frame, &p); err != nil || len(p.Batches) != 1 {
+					t.Fatalf("%+v: %v, %v", d, &p, err)
+				}
+				clock := almadiav1.TimestampType_TIMESTAMP_TYPE_UNSPECIFIED
+				if broker {
+					clock = almadiav1.TimestampType_TIMESTAMP_TYPE_APPEND_TIME
+				}
+				b := p.Batches[0]
+				if b.Codec != almadiav1.CompressionCodec(codec) || b.UncompressedBytes != int32(d.Uncompressed) || b.MaxTimestampMs != latest || b.TimestampType != clock || !bytes.Equal(b.Payload, payload) {
+					t.Errorf("%+v decodes as %v", d, b)
+				}
+			}
+		}
+	}
+	for name, d := range map[string]Draft{
+		"an unknown codec":         {RecordCount: 1, Codec: lastCodec + 1, Uncompressed: 9},
+		"a codec and no size":      {RecordCount: 1, Codec: Gzip},
+		"a size and no codec":      {RecordCount: 1, Uncompressed: 9},
+		"more records than fit":    {RecordCount: 3, Codec: Gzip, Uncompressed: 5},
+		"a control frame's codec":  {Kind: Noop, Codec: Gzip, Uncompressed: 5},
+		"a control frame's clocks": {Kind: Noop, BrokerTime: true},
+	} {
+		if !panics(func() { Finish(append(make([]byte, HeaderRoom), payload...), HeaderRoom, d) }) {
+			t.Errorf("%s: a frame was made of it", name)
+		}
+	}
+}
+
 func TestControlFrames(t *testing.T) {
 	for _, c := range []struct {
 		kind    Kind
@@ -117,7 +165,10 @@ func TestHeaderFitsItsRoomAtEveryLength(t *testing.T) {
 	longest := 0
 	for _, size := range []int{1, 50, 69, 70, 127, 128, 16_000, 1 << 14, 1<<14 - 75, 1 << 20, 1 << 21, 1<<21 - 1, MaxPayload - 1, MaxPayload} {
 		payload := bytes.Repeat([]byte{'x'}, size)
-		frame, h := bound(payload, 1, -1, place)
+		frame := Finish(append(make([]byte, HeaderRoom), payload...), HeaderRoom, Draft{
+			RecordCount: 1, MaxTimestamp: -1, PayloadCRC: CRC(payload), Codec: Zstd, Uncompressed: MaxPayload, BrokerTime: true,
+		})
+		h := Seal(frame, place)
 		if got, err := ParseHeader(frame[:h.PayloadAt]); err != nil || got != h {
 			t.Fatalf("payload of %d: %v", size, err)
 		}
@@ -126,7 +177,7 @@ func TestHeaderFitsItsRoomAtEveryLength(t *testing.T) {
 		}
 		longest = max(longest, h.PayloadAt)
 	}
-	if longest != 78 || longest > HeaderRoom {
+	if longest != 88 || longest > HeaderRoom {
 		t.Errorf("longest header is %d bytes", longest)
 	}
 }
@@ -266,6 +317,25 @@ func TestOnlyTheCanonicalFormIsAFrame(t *testing.T) {
 		"max timestamp twice":            {head(tagRecords, body[:fixedSize], scalars(tagMaxTimestamp, 5, tagMaxTimestamp, 5), tail), 2},
 		"a server field twice":           {head(tagRecords, body[:fixedSize], body[:9], tail), 2},
 		"an unknown field":               {head(tagRecords, body[:fixedSize], scalars(0xa0, 0x01, 1), tail), 2},
+		"a codec 0":                      {head(tagRecords, body[:fixedSize], scalars(tagCodec, 0, tagUncompressed, 9), tail), 2},
+		"a codec that there is not":      {head(tagRecords, body[:fixedSize], scalars(tagCodec, 5, tagUncompressed, 9), tail), 2},
+		"a codec padded":                 {head(tagRecords, body[:fixedSize], scalars(tagCodec, 0x84, 0, tagUncompressed, 9), tail), 2},
+		"a codec and no size":            {head(tagRecords, body[:fixedSize], scalars(tagCodec, 4), tail), 2},
+		"a size and no codec":            {head(tagRecords, body[:fixedSize], scalars(tagUncompressed, 9), tail), 2},
+		"size before codec":              {head(tagRecords, body[:fixedSize], scalars(tagUncompressed, 9, tagCodec, 4), tail), 2},
+		"size 0":                         {head(tagRecords, body[:fixedSize], scalars(tagCodec, 4, tagUncompressed, 0), tail), 2},
+		"size not minimal":               {head(tagRecords, body[:fixedSize], scalars(tagCodec, 4, tagUncompressed, 0x89, 0), tail), 2},
+		"a size too small for records":   {head(tagRecords, body[:fixedSize], scalars(tagCodec, 4, tagUncompressed, 5), tail), 2},
+		"a size beyond the largest":      {head(tagRecords, body[:fixedSize], scalars(tagCodec, 4, tagUncompressed, 0x81, 0x80, 0x80, 0x08), tail), 2},
+		"max timestamp before codec":     {head(tagRecords, body[:fixedSize], scalars(tagMaxTimestamp, 5, tagCodec, 4, tagUncompressed, 9), tail), 2},
+		"create time":                    {head(tagRecords, body[:fixedSize], scalars(0x98, 0x01, 1), tail), 2},
+		"timestamp type 0":               {head(tagRecords, body[:fixedSize], scalars(0x98, 0x01, 0), tail), 2},
+		"timestamp type padded":          {head(tagRecords, body[:fixedSize], scalars(0x98, 0x01, 0x82, 0), tail), 2},
+		"timestamp type's tag padded":    {head(tagRecords, body[:fixedSize], scalars(0x98, 0x81, 0x00, 2), tail), 2},
+		"timestamp type twice":           {head(tagRecords, body[:fixedSize], scalars(0x98, 0x01, 2, 0x98, 0x01, 2), tail), 2},
+		"timestamp type before the max":  {head(tagRecords, body[:fixedSize], scalars(0x98, 0x01, 2, tagMaxTimestamp, 5), tail), 2},
+		"timestamp type behind payload":  {head(tagRecords, body[:fixedSize], tail, scalars(0x98, 0x01, 2)), 2},
+		"control frame with a clock":     {head(tagControl, noop[2:2+fixedSize], scalars(tagKind, 1, 0x98, 0x01, 2)), 2},
 		"a sparse batch":                 {head(tagRecords, body[:fixedSize], scalars(0x90, 0x01, 1), tail), 2},
 		"a field after the payload":      {head(tagRecords, body[:fixedSize], tail, scalars(tagMaxTimestamp, 5)), 2},
 		"no payload":                     {head(tagRecords, body[:fixedSize]), 2},

@@ -28,12 +28,21 @@ const (
 	fixedSize     = atHeadCRC + 4
 )
 
-// Tags of the fields after the fixed ones.
+// Tags of the fields after the fixed ones, in the order in which these stand.
 const (
-	tagKind         = 10<<3 | byte(protowire.VarintType)
+	tagKind         = 10<<3 | byte(protowire.VarintType) // in control frames
+	tagCodec        = 10<<3 | byte(protowire.VarintType) // in frames of records
+	tagUncompressed = 11<<3 | byte(protowire.VarintType)
 	tagMaxTimestamp = 12<<3 | byte(protowire.VarintType)
 	tagPayload      = 15<<3 | byte(protowire.BytesType)
 )
+
+// timestampType is the whole field timestamp_type (19), which is there only with the value
+// APPEND_TIME (2). It stands before the payload: that is the last field of a frame.
+const timestampType = "\x98\x01\x02"
+
+// minRecord is the size of the smallest record in a RecordSet, in bytes: tag and length.
+const minRecord = 2
 
 // maxBody bounds what the outer length of a frame may say.
 const maxBody = HeaderRoom + MaxPayload
@@ -145,22 +154,50 @@ func (h *Header) readRecords(c *cursor) error {
 	if h.RecordCount == 0 {
 		return corrupt("no records")
 	}
+	codec, err := c.scalar(tagCodec)
+	if err != nil {
+		return err
+	}
+	size, err := c.scalar(tagUncompressed)
+	if err != nil {
+		return err
+	}
+	switch {
+	case codec > uint64(lastCodec):
+		return corrupt("codec %d", codec)
+	case codec == 0 && size != 0:
+		return corrupt("uncompressed_bytes without a codec")
+	case codec != 0 && !fits(h.RecordCount, size):
+		return corrupt("%d records in %d uncompressed_bytes", h.RecordCount, size)
+	}
+	latest, err := c.scalar(tagMaxTimestamp)
+	if err != nil {
+		return err
+	}
+	h.Codec, h.Uncompressed, h.MaxTimestamp = Codec(codec), uint32(size), int64(latest)
 	tag, err := c.octet()
-	if err == nil && tag == tagMaxTimestamp {
-		var v uint64
-		if v, err = c.varint(); err != nil {
-			return err
+	if err == nil && tag == timestampType[0] {
+		for _, want := range []byte(timestampType[1:]) {
+			if tag, err = c.octet(); err != nil {
+				return err
+			}
+			if tag != want {
+				return corrupt("timestamp_type is present and not APPEND_TIME")
+			}
 		}
-		if v == 0 {
-			return corrupt("max_timestamp_ms is present and 0")
-		}
-		h.MaxTimestamp = int64(v)
+		h.BrokerTime = true
 		tag, err = c.octet()
 	}
 	if err != nil {
 		return err
 	}
 	return h.readPayload(c, tag)
+}
+
+// fits tells whether a payload of so many bytes once decompressed is not too large, and can
+// have so many records.
+func fits(count uint32, size uint64) bool {
+	return size <= MaxPayload && uint64(count) <= size/minRecord
 }
 
 // readControl reads what follows the fixed fields in a control frame.
@@ -222,6 +259,23 @@ func (c *cursor) octet() (byte, error) {
 	}
 	c.at++
 	return c.b[c.at-1], nil
+}
+
+// scalar reads the varint field with this tag, if it is next: 0 if it is not. It is never
+// there with the value 0.
+func (c *cursor) scalar(tag byte) (uint64, error) {
+	switch next, err := c.octet(); {
+	case err != nil:
+		return 0, err
+	case next != tag:
+		c.at--
+		return 0, nil
+	}
+	v, err := c.varint()
+	if err == nil && v == 0 {
+		err = corrupt("field %d is present and 0", tag>>3)
+	}
+	return v, err
 }
 
 // varint reads a minimal varint.

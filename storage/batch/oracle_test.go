@@ -38,7 +38,7 @@ func readRecord(r *almadiav1.LogRecord, h Header, offset Offset, text bool) *alm
 	if r.TimestampMs == 0 {
 		r.TimestampMs = h.MaxTimestamp
 	}
-	if r.TimestampMs == 0 {
+	if r.TimestampMs == 0 || h.BrokerTime {
 		r.TimestampMs = h.AppendTime
 	}
 	if !text {

@@ -67,6 +67,8 @@ func TestSpoofedHeadersDoNotReachTheFrame(t *testing.T) {
 	count, body := fixed32Field(5, 3), lenField(15, payload)
 	for name, parts := range map[string][][]byte{
 		"nothing more":            {count, body},
+		"a clock":                 {varField(19, 2), count, body, lenField(19, []byte("x"))},
+		"a codec taken back":      {varField(10, 4), varField(11, 99), varField(10, 0), varField(11, 0), count, body},
 		"server-owned fields":     {fixed64Field(1, 5), fixed64Field(2, 6), fixed32Field(3, 7), fixed32Field(6, 99), fixed64Field(7, 8), fixed32Field(8, 9), fixed32Field(9, 10), count, body},
 		"server fields behind":    {count, body, fixed64Field(1, 5), fixed32Field(9, 10), fixed64Field(7, 8)},
 		"in other wire types":     {varField(1, 5), lenField(7, []byte("index")), varField(9, 1), count, body},
@@ -115,13 +117,20 @@ func TestParseReadyRefuses(t *testing.T) {
 		"count 2^32-1":              {"batch.record_count", bytes.Join([][]byte{count(math.MaxUint32), lenField(15, payload)}, nil)},
 		"sparse":                    {"batch.sparse", append(varField(18, 1), valid...)},
 		"sparse by another true":    {"batch.sparse", append(varField(18, 1<<40), valid...)},
-		"a codec":                   {"batch field 10", append(varField(10, 1), valid...)},
-		"an uncompressed size":      {"batch field 11", append(varField(11, 1), valid...)},
+		"a codec and no size":       {"batch.uncompressed_bytes", append(varField(10, 1), valid...)},
+		"a codec and size 0":        {"batch.uncompressed_bytes", bytes.Join([][]byte{varField(10, 1), varField(11, 0), valid}, nil)},
+		"a codec and size -1":       {"batch.uncompressed_bytes", bytes.Join([][]byte{varField(10, 1), varField(11, math.MaxUint64), valid}, nil)},
+		"a codec and a size beyond": {"batch.uncompressed_bytes", bytes.Join([][]byte{varField(10, 1), varField(11, MaxPayload+1), valid}, nil)},
+		"more records than fit":     {"batch.record_count", bytes.Join([][]byte{varField(10, 4), varField(11, 5), valid}, nil)},
+		"a codec and no payload":    {"batch.payload", bytes.Join([][]byte{varField(10, 1), varField(11, 6), count(3)}, nil)},
+		"a codec and no count":      {"batch.record_count", bytes.Join([][]byte{varField(10, 1), varField(11, 6), lenField(15, payload)}, nil)},
+		"a size without a codec":    {"batch.uncompressed_bytes", append(varField(11, uint64(len(payload))), valid...)},
+		"codec as bytes":            {"batch.codec", append(lenField(10), valid...)},
+		"size as fixed":             {"batch.uncompressed_bytes", append(fixed32Field(11, 9), valid...)},
 		"a producer":                {"batch field 13", append(varField(13, 1), valid...)},
 		"a producer epoch":          {"batch field 14", append(varField(14, 1), valid...)},
 		"a sequence":                {"batch field 16", append(varField(16, 1), valid...)},
 		"a transaction":             {"batch field 17", append(varField(17, 1), valid...)},
-		"a clock":                   {"batch field 19", append(varField(19, 1), valid...)},
 		"count as varint":           {"batch.record_count", varField(5, 3)},
 		"checksum as varint":        {"batch.payload_crc32c", varField(4, 3)},
 		"payload as varint":         {"batch.payload", varField(15, 3)},
@@ -153,6 +162,32 @@ func TestParseReadyRefuses(t *testing.T) {
 		var field *FieldError
 		if !errors.As(err, &field) || field.Field != c.field {
 			t.Errorf("%s: %v; it should name %s", name, err, c.field)
+		}
+	}
+}
+
+// Of a compressed batch the payload is left alone, and of its header is kept what counts.
+func TestParseReadyOfACompressedBatch(t *testing.T) {
+	payload := []byte("what only a codec can read")
+	for codec := Gzip; codec <= lastCodec; codec++ {
+		sent := &almadiav1.RecordBatch{
+			Codec: almadiav1.CompressionCodec(codec), RecordCount: 7, UncompressedBytes: 14, Payload: payload, MaxTimestampMs: -4, PayloadCrc32C: CRC(payload),
+			TimestampType: almadiav1.TimestampType_TIMESTAMP_TYPE_APPEND_TIME,
+		}
+		got, err := ParseReady(encode(t, sent))
+		if err != nil || got.Codec != codec || got.RecordCount != 7 || got.Uncompressed != 14 || got.MaxTimestamp != -4 || got.PayloadCRC != CRC(payload) ||
+			got.LargestRecord != 0 || !bytes.Equal(got.Payload, payload) {
+			t.Errorf("%v: %+v, %v", codec, got, err)
+		}
+		sent.PayloadCrc32C ^= 1
+		if _, err := ParseReady(encode(t, sent)); !errors.Is(err, ErrCorrupt) {
+			t.Errorf("%v with a wrong checksum: %v", codec, err)
+		}
+	}
+	for _, codec := range []int32{-1, int32(lastCodec) + 1, math.MaxInt32} {
+		_, err := ParseReady(encode(t, &almadiav1.RecordBatch{Codec: almadiav1.CompressionCodec(codec), RecordCount: 1, UncompressedBytes: 2, Payload: payload}))
+		if unknown, ok := errors.AsType[*CodecError](err); !ok || unknown.Codec != codec {
+			t.Errorf("codec %d: %v", codec, err)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"unicode/utf8"
 
+	"github.com/almadia/almadia/internal/invariant"
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
@@ -14,13 +15,14 @@ import (
 //
 // Of a scalar that occurs twice decoders take the last. So a timestamp in the body
 // overrides the default ahead of it, and the offset behind overrides what a client may
-// have left in the body. TEXT is the same, but for the tags of keys and values that are
-// valid UTF-8: string and bytes have one wire type, so only the field number changes.
+// have left in the body. With BrokerTime the timestamp stands behind the body too, and
+// overrides. TEXT is the same, but for the tags of keys and values that are valid UTF-8:
+// string and bytes have one wire type, so only the field number changes.
 type Splice struct {
 	Text bool // key_text and value_text for UTF-8 keys and values
 }
 
-// Append appends the records of a verified record frame, from offset from on, as
+// Append appends the records of a verified record frame without a codec, from offset from on, as
 // entries of PartitionRecords.records (field 1), each with its timestamp and offset. It
 // stops before len(dst) would pass maxBytes and after maxRecords (0: no limit). It
 // returns dst, the offset to go on at and how many records were appended. required is
@@ -28,7 +30,11 @@ type Splice struct {
 // ErrCorrupt if the payload is not the RecordSet that the header tells of.
 func (s Splice) Append(dst []byte, frame []byte, h Header, from Offset, maxBytes, maxRecords int) (out []byte, next Offset, n int, required int, err error) {
 	var room [1 + binary.MaxVarintLen64]byte
-	stamp := appendTime(room[:0], h.DefaultTime())
+	invariant.Check(h.Codec == None, "what is spliced is not compressed")
+	ahead, behind := appendTime(room[:0], h.DefaultTime()), []byte(nil)
+	if h.BrokerTime {
+		ahead, behind = nil, ahead
+	}
 	set, next := h.Payload(frame), h.BaseOffset
 	for ; next < h.NextOffset(); next++ {
 		body, size, ok := hop(set)
@@ -39,7 +45,7 @@ func (s Splice) Append(dst []byte, frame []byte, h Header, from Offset, maxBytes
 		if next < from {
 			continue
 		}
-		length := len(stamp) + len(body) + 1 + protowire.SizeVarint(uint64(next))
+		length := len(ahead) + len(body) + len(behind) + 1 + protowire.SizeVarint(uint64(next))
 		if need := sizeBytes(length); len(dst)+need > maxBytes {
 			if n == 0 {
 				required = need
@@ -48,11 +54,12 @@ func (s Splice) Append(dst []byte, frame []byte, h Header, from Offset, maxBytes
 		}
 		dst = append(dst, tagRecord)
 		dst = protowire.AppendVarint(dst, uint64(length))
-		dst = append(dst, stamp...)
+		dst = append(dst, ahead...)
 		dst = append(dst, body...)
 		if s.Text && !retag(dst[len(dst)-len(body):]) {
 			return dst, next, n, 0, corrupt("record %d is malformed", next)
 		}
+		dst = append(dst, behind...)
 		dst = append(dst, tagOffset)
 		dst = protowire.AppendVarint(dst, uint64(next))
 		if n++; n == maxRecords {

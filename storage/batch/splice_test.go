@@ -69,8 +69,14 @@ func checkSplice(t testing.TB, frame []byte, h Header, text bool, from Offset, m
 }
 
 func TestSpliceEqualsDecodingAndEncoding(t *testing.T) {
-	for _, maxTimestamp := range []int64{0, 1_650_000_000_000, -1} {
-		frame, h := storedFrame(t, someRecords(), maxTimestamp)
+	for _, c := range []struct {
+		maxTimestamp int64
+		broker       bool
+	}{{0, false}, {1_650_000_000_000, false}, {-1, false}, {0, true}, {1_650_000_000_000, true}} {
+		frame, h := storedFrame(t, someRecords(), c.maxTimestamp)
+		if c.broker {
+			frame, h = brokerTimed(frame, h)
+		}
 		whole, _, _, _, err := Splice{}.Append(nil, frame, h, 0, math.MaxInt, 0)
 		if err != nil {
 			t.Fatal(err)
@@ -89,6 +95,15 @@ func TestSpliceEqualsDecodingAndEncoding(t *testing.T) {
 			}
 		}
 	}
+}
+
+// brokerTimed is the same frame, of a topic whose records have the broker's time.
+func brokerTimed(frame []byte, h Header) ([]byte, Header) {
+	payload := h.Payload(frame)
+	timed := Finish(append(make([]byte, HeaderRoom), payload...), HeaderRoom, Draft{
+		RecordCount: h.RecordCount, MaxTimestamp: h.MaxTimestamp, PayloadCRC: h.PayloadCRC, BrokerTime: true,
+	})
+	return timed, Seal(timed, place)
 }
 
 func TestTextIsEitherTextOrBytes(t *testing.T) {
@@ -172,6 +187,18 @@ func TestTimeAt(t *testing.T) {
 		at, ms, found, err := TimeFrom(frame, h, place.BaseOffset+c.from, 25)
 		if err != nil || found != c.found || found && (at != place.BaseOffset+c.record || ms != 30) {
 			t.Errorf("from record %d: %d, %d, %v, %v", c.from, at, ms, found, err)
+		}
+	}
+
+	timed, th := brokerTimed(frame, h)
+	for _, c := range []struct {
+		from, record Offset
+		ms           int64
+		found        bool
+	}{{-1, 0, math.MinInt64, true}, {2, 2, place.AppendTime, true}, {0, 0, place.AppendTime + 1, false}, {4, 0, 5, false}} {
+		at, ms, found, err := TimeFrom(timed, th, place.BaseOffset+c.from, c.ms)
+		if err != nil || found != c.found || found && (at != place.BaseOffset+c.record || ms != place.AppendTime) {
+			t.Errorf("by the broker's time %d from record %d: %d, %d, %v, %v", c.ms, c.from, at, ms, found, err)
 		}
 	}
 

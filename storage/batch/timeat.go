@@ -1,6 +1,8 @@
 package batch
 
-// TimeAt finds the first record of a verified record frame whose timestamp is at or after
+import "github.com/almadia/almadia/internal/invariant"
+
+// TimeAt finds the first record of a verified record frame without a codec whose timestamp is at or after
 // ms (since the Unix epoch), and tells its offset and timestamp. ErrCorrupt if the
 // payload is not the RecordSet that the header tells of.
 func TimeAt(frame []byte, h Header, ms int64) (at Offset, timestamp int64, found bool, err error) {
@@ -13,6 +15,11 @@ func TimeFrom(frame []byte, h Header, from Offset, ms int64) (at Offset, timesta
 	if h.DefaultTime() < ms {
 		return 0, 0, false, nil
 	}
+	if h.BrokerTime {
+		at = max(from, h.BaseOffset)
+		return at, h.AppendTime, at < h.NextOffset(), nil
+	}
+	invariant.Check(h.Codec == None, "what is searched is not compressed")
 	set := h.Payload(frame)
 	for at = h.BaseOffset; at < h.NextOffset(); at++ {
 		body, size, ok := hop(set)

@@ -32,10 +32,10 @@ const (
 
 // Limits of the format.
 const (
-	// MaxPayload bounds the payload of a frame, in bytes.
+	// MaxPayload bounds the payload of a frame, in bytes, as it is stored and uncompressed.
 	MaxPayload = 16 << 20
 	// HeaderRoom is what a buffer must leave free ahead of a payload for Finish to
-	// write the header into, in bytes. The longest header takes 78.
+	// write the header into, in bytes. The longest header takes 88.
 	HeaderRoom = 96
 	// MaxHeaders bounds the headers of one record.
 	MaxHeaders = 1_000
@@ -57,18 +57,21 @@ type Header struct {
 	PrevCRC      uint32 // HeadCRC of the frame before; 0 in the first of a log
 	HeadCRC      uint32
 	MaxTimestamp int64 // ms since the Unix epoch; 0 if no record has one
-	Size         int   // the whole frame, outer tag and length included, in bytes
-	PayloadAt    int   // where in the frame the payload begins
+	Codec        Codec
+	Uncompressed uint32 // size of the payload before it was compressed, in bytes; 0 without a codec
+	BrokerTime   bool   // AppendTime is the timestamp of all records, whatever they say
+	Size         int    // the whole frame, outer tag and length included, in bytes
+	PayloadAt    int    // where in the frame the payload begins
 }
 
 // NextOffset is the offset after the frame.
 func (h Header) NextOffset() Offset { return h.BaseOffset + Offset(h.OffsetCount) }
 
 // DefaultTime is the timestamp of the records that have none of their own, in ms since
-// the Unix epoch: MaxTimestamp or, if that is 0, AppendTime. Where MaxTimestamp is true to
-// its name, no record of the frame is later.
+// the Unix epoch: MaxTimestamp or, if that is 0, AppendTime; with BrokerTime it is that of
+// all. Where MaxTimestamp is true to its name, no record of the frame is later.
 func (h Header) DefaultTime() int64 {
-	if h.MaxTimestamp != 0 {
+	if h.MaxTimestamp != 0 && !h.BrokerTime {
 		return h.MaxTimestamp
 	}
 	return h.AppendTime
@@ -80,6 +83,9 @@ type Draft struct {
 	RecordCount  uint32 // at least 1 with records, 0 in control frames
 	MaxTimestamp int64  // as in Header; 0 in control frames
 	PayloadCRC   uint32 // CRC of the payload; Finish believes it
+	Codec        Codec
+	Uncompressed uint32 // as in Header
+	BrokerTime   bool   // as in Header
 }
 
 // Binding is the place of a frame in its log. All of it is set by the leader of Term.

@@ -40,6 +40,8 @@ var preys = []prey{
 	{"mutant_silent_unknown", "server/api", "TestTheEndOfAStreamTellsWhatBecameOfItsEntries"},
 	{"mutant_free_records", "server", "TestCreditOfOneBringsOneMessage"},
 	{"mutant_early_seek_id", "server", "TestSeekIDsNeverComeEarly"},
+	{"mutant_silent_skip", "server", "TestALyingBatchIsToldAndPassed"},
+	{"mutant_believed_count", "storage/compress", "TestExpandRefuses"},
 	{"mutant_ack_before_sync", "storage/journal", "TestPowerLoss"},
 	{"mutant_no_sync", "storage/journal", "TestPowerLoss"},
 }

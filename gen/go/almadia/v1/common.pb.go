@@ -184,7 +184,7 @@ const (
 	RecordFormat_RECORD_FORMAT_RECORDS RecordFormat = 1
 	// As RECORDS, with key_text/value_text for UTF-8 keys and values.
 	RecordFormat_RECORD_FORMAT_TEXT RecordFormat = 2
-	// Stored batches, untouched. Readers derive offsets.
+	// Stored batches, untouched but for accept_codecs. Readers derive offsets.
 	RecordFormat_RECORD_FORMAT_BATCHES RecordFormat = 3
 )
 
@@ -245,8 +245,12 @@ const (
 	ErrorReason_ERROR_REASON_RECORD_TOO_LARGE ErrorReason = 2
 	// INVALID_ARGUMENT. A batch exceeds max_batch_bytes of the topic.
 	ErrorReason_ERROR_REASON_BATCH_TOO_LARGE ErrorReason = 3
-	// INVALID_ARGUMENT, retry once. payload_crc32c or the structure does not match.
+	// INVALID_ARGUMENT, retry once. payload_crc32c or the structure does not match. In
+	// what is read, DATA_LOSS: a batch that its writer compressed is not what it says;
+	// read on behind it.
 	ErrorReason_ERROR_REASON_CORRUPT_BATCH ErrorReason = 4
+	// INVALID_ARGUMENT. Codec unknown to the broker or barred by the topic.
+	ErrorReason_ERROR_REASON_UNSUPPORTED_CODEC ErrorReason = 5
 	// NOT_FOUND.
 	ErrorReason_ERROR_REASON_TOPIC_NOT_FOUND ErrorReason = 10
 	// NOT_FOUND.
@@ -284,6 +288,7 @@ var (
 		2:  "ERROR_REASON_RECORD_TOO_LARGE",
 		3:  "ERROR_REASON_BATCH_TOO_LARGE",
 		4:  "ERROR_REASON_CORRUPT_BATCH",
+		5:  "ERROR_REASON_UNSUPPORTED_CODEC",
 		10: "ERROR_REASON_TOPIC_NOT_FOUND",
 		11: "ERROR_REASON_PARTITION_NOT_FOUND",
 		14: "ERROR_REASON_ALREADY_EXISTS",
@@ -304,6 +309,7 @@ var (
 		"ERROR_REASON_RECORD_TOO_LARGE":    2,
 		"ERROR_REASON_BATCH_TOO_LARGE":     3,
 		"ERROR_REASON_CORRUPT_BATCH":       4,
+		"ERROR_REASON_UNSUPPORTED_CODEC":   5,
 		"ERROR_REASON_TOPIC_NOT_FOUND":     10,
 		"ERROR_REASON_PARTITION_NOT_FOUND": 11,
 		"ERROR_REASON_ALREADY_EXISTS":      14,
@@ -1008,13 +1014,14 @@ const file_almadia_v1_common_proto_rawDesc = "" +
 	"\x19RECORD_FORMAT_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15RECORD_FORMAT_RECORDS\x10\x01\x12\x16\n" +
 	"\x12RECORD_FORMAT_TEXT\x10\x02\x12\x19\n" +
-	"\x15RECORD_FORMAT_BATCHES\x10\x03*\xe9\x04\n" +
+	"\x15RECORD_FORMAT_BATCHES\x10\x03*\x8d\x05\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12 \n" +
 	"\x1cERROR_REASON_INVALID_REQUEST\x10\x01\x12!\n" +
 	"\x1dERROR_REASON_RECORD_TOO_LARGE\x10\x02\x12 \n" +
 	"\x1cERROR_REASON_BATCH_TOO_LARGE\x10\x03\x12\x1e\n" +
-	"\x1aERROR_REASON_CORRUPT_BATCH\x10\x04\x12 \n" +
+	"\x1aERROR_REASON_CORRUPT_BATCH\x10\x04\x12\"\n" +
+	"\x1eERROR_REASON_UNSUPPORTED_CODEC\x10\x05\x12 \n" +
 	"\x1cERROR_REASON_TOPIC_NOT_FOUND\x10\n" +
 	"\x12$\n" +
 	" ERROR_REASON_PARTITION_NOT_FOUND\x10\v\x12\x1f\n" +

@@ -27,7 +27,11 @@ const (
 type ReadOptions struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Shape of the records.
-	Format RecordFormat `protobuf:"varint,1,opt,name=format,proto3,enum=almadia.v1.RecordFormat" json:"format,omitempty"` // 2 is kept free for the codecs that a reader can decompress.
+	Format RecordFormat `protobuf:"varint,1,opt,name=format,proto3,enum=almadia.v1.RecordFormat" json:"format,omitempty"`
+	// BATCHES format: codecs that the reader can decompress. Batches in others are
+	// sent decompressed, all of them if this is empty. Values that the broker does
+	// not know mean nothing to it. The other formats are always decompressed.
+	AcceptCodecs []CompressionCodec `protobuf:"varint,2,rep,packed,name=accept_codecs,json=acceptCodecs,proto3,enum=almadia.v1.CompressionCodec" json:"accept_codecs,omitempty"`
 	// Bound on the encoded size of one response message. Default 1 MiB. Values
 	// above 4 MiB need a raised limit in the client.
 	MaxBytes int32 `protobuf:"varint,3,opt,name=max_bytes,json=maxBytes,proto3" json:"max_bytes,omitempty"`
@@ -75,6 +79,13 @@ func (x *ReadOptions) GetFormat() RecordFormat {
 	return RecordFormat_RECORD_FORMAT_UNSPECIFIED
 }
 
+func (x *ReadOptions) GetAcceptCodecs() []CompressionCodec {
+	if x != nil {
+		return x.AcceptCodecs
+	}
+	return nil
+}
+
 func (x *ReadOptions) GetMaxBytes() int32 {
 	if x != nil {
 		return x.MaxBytes
@@ -112,6 +123,9 @@ type PartitionRecords struct {
 	// batches. Parts without either are free.
 	SizeBytes int64 `protobuf:"varint,10,opt,name=size_bytes,json=sizeBytes,proto3" json:"size_bytes,omitempty"`
 	// Why there are no records (Fetch and Consume; Tail ends with the error instead).
+	// With CORRUPT_BATCH, on Tail too, next_offset is set and reading goes on there: the
+	// batch before it was compressed by its writer and is not what it says it is. Its
+	// offsets hold nothing that can be read; this part tells of them once.
 	Error         *ErrorDetail `protobuf:"bytes,11,opt,name=error,proto3" json:"error,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1010,9 +1024,10 @@ var File_almadia_v1_fetch_service_proto protoreflect.FileDescriptor
 const file_almadia_v1_fetch_service_proto_rawDesc = "" +
 	"\n" +
 	"\x1ealmadia/v1/fetch_service.proto\x12\n" +
-	"almadia.v1\x1a\x17almadia/v1/common.proto\x1a\x17almadia/v1/record.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x86\x01\n" +
+	"almadia.v1\x1a\x17almadia/v1/common.proto\x1a\x17almadia/v1/record.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc9\x01\n" +
 	"\vReadOptions\x120\n" +
-	"\x06format\x18\x01 \x01(\x0e2\x18.almadia.v1.RecordFormatR\x06format\x12\x1b\n" +
+	"\x06format\x18\x01 \x01(\x0e2\x18.almadia.v1.RecordFormatR\x06format\x12A\n" +
+	"\raccept_codecs\x18\x02 \x03(\x0e2\x1c.almadia.v1.CompressionCodecR\facceptCodecs\x12\x1b\n" +
 	"\tmax_bytes\x18\x03 \x01(\x05R\bmaxBytes\x12(\n" +
 	"\x05reset\x18\x04 \x01(\x0e2\x12.almadia.v1.AnchorR\x05reset\"\xc1\x03\n" +
 	"\x10PartitionRecords\x12/\n" +
@@ -1139,61 +1154,63 @@ var file_almadia_v1_fetch_service_proto_goTypes = []any{
 	(*ListOffsetsResponse)(nil),   // 11: almadia.v1.ListOffsetsResponse
 	(*ListedOffset)(nil),          // 12: almadia.v1.ListedOffset
 	(RecordFormat)(0),             // 13: almadia.v1.RecordFormat
-	(Anchor)(0),                   // 14: almadia.v1.Anchor
-	(*LogRecord)(nil),             // 15: almadia.v1.LogRecord
-	(*RecordBatch)(nil),           // 16: almadia.v1.RecordBatch
-	(*ErrorDetail)(nil),           // 17: almadia.v1.ErrorDetail
-	(*PartitionPosition)(nil),     // 18: almadia.v1.PartitionPosition
-	(*durationpb.Duration)(nil),   // 19: google.protobuf.Duration
-	(*TopicPartition)(nil),        // 20: almadia.v1.TopicPartition
-	(*Position)(nil),              // 21: almadia.v1.Position
-	(*Notice)(nil),                // 22: almadia.v1.Notice
-	(*timestamppb.Timestamp)(nil), // 23: google.protobuf.Timestamp
+	(CompressionCodec)(0),         // 14: almadia.v1.CompressionCodec
+	(Anchor)(0),                   // 15: almadia.v1.Anchor
+	(*LogRecord)(nil),             // 16: almadia.v1.LogRecord
+	(*RecordBatch)(nil),           // 17: almadia.v1.RecordBatch
+	(*ErrorDetail)(nil),           // 18: almadia.v1.ErrorDetail
+	(*PartitionPosition)(nil),     // 19: almadia.v1.PartitionPosition
+	(*durationpb.Duration)(nil),   // 20: google.protobuf.Duration
+	(*TopicPartition)(nil),        // 21: almadia.v1.TopicPartition
+	(*Position)(nil),              // 22: almadia.v1.Position
+	(*Notice)(nil),                // 23: almadia.v1.Notice
+	(*timestamppb.Timestamp)(nil), // 24: google.protobuf.Timestamp
 }
 var file_almadia_v1_fetch_service_proto_depIdxs = []int32{
 	13, // 0: almadia.v1.ReadOptions.format:type_name -> almadia.v1.RecordFormat
-	14, // 1: almadia.v1.ReadOptions.reset:type_name -> almadia.v1.Anchor
-	15, // 2: almadia.v1.PartitionRecords.records:type_name -> almadia.v1.LogRecord
-	16, // 3: almadia.v1.PartitionRecords.batches:type_name -> almadia.v1.RecordBatch
-	17, // 4: almadia.v1.PartitionRecords.error:type_name -> almadia.v1.ErrorDetail
-	18, // 5: almadia.v1.FetchRequest.partitions:type_name -> almadia.v1.PartitionPosition
-	0,  // 6: almadia.v1.FetchRequest.options:type_name -> almadia.v1.ReadOptions
-	19, // 7: almadia.v1.FetchRequest.max_wait:type_name -> google.protobuf.Duration
-	1,  // 8: almadia.v1.FetchResponse.partitions:type_name -> almadia.v1.PartitionRecords
-	5,  // 9: almadia.v1.ConsumeRequest.init:type_name -> almadia.v1.ConsumeInit
-	18, // 10: almadia.v1.ConsumeRequest.seeks:type_name -> almadia.v1.PartitionPosition
-	20, // 11: almadia.v1.ConsumeRequest.pauses:type_name -> almadia.v1.TopicPartition
-	20, // 12: almadia.v1.ConsumeRequest.resumes:type_name -> almadia.v1.TopicPartition
-	18, // 13: almadia.v1.ConsumeInit.partitions:type_name -> almadia.v1.PartitionPosition
-	21, // 14: almadia.v1.ConsumeInit.start:type_name -> almadia.v1.Position
-	0,  // 15: almadia.v1.ConsumeInit.options:type_name -> almadia.v1.ReadOptions
-	19, // 16: almadia.v1.ConsumeInit.heartbeat_interval:type_name -> google.protobuf.Duration
-	1,  // 17: almadia.v1.ConsumeResponse.partitions:type_name -> almadia.v1.PartitionRecords
-	7,  // 18: almadia.v1.ConsumeResponse.session:type_name -> almadia.v1.ConsumeSession
-	22, // 19: almadia.v1.ConsumeResponse.notice:type_name -> almadia.v1.Notice
-	19, // 20: almadia.v1.ConsumeSession.heartbeat_interval:type_name -> google.protobuf.Duration
-	18, // 21: almadia.v1.TailRequest.partitions:type_name -> almadia.v1.PartitionPosition
-	21, // 22: almadia.v1.TailRequest.start:type_name -> almadia.v1.Position
-	0,  // 23: almadia.v1.TailRequest.options:type_name -> almadia.v1.ReadOptions
-	1,  // 24: almadia.v1.TailResponse.partitions:type_name -> almadia.v1.PartitionRecords
-	22, // 25: almadia.v1.TailResponse.notice:type_name -> almadia.v1.Notice
-	18, // 26: almadia.v1.ListOffsetsRequest.partitions:type_name -> almadia.v1.PartitionPosition
-	12, // 27: almadia.v1.ListOffsetsResponse.offsets:type_name -> almadia.v1.ListedOffset
-	23, // 28: almadia.v1.ListedOffset.time:type_name -> google.protobuf.Timestamp
-	17, // 29: almadia.v1.ListedOffset.error:type_name -> almadia.v1.ErrorDetail
-	2,  // 30: almadia.v1.FetchService.Fetch:input_type -> almadia.v1.FetchRequest
-	4,  // 31: almadia.v1.FetchService.Consume:input_type -> almadia.v1.ConsumeRequest
-	8,  // 32: almadia.v1.FetchService.Tail:input_type -> almadia.v1.TailRequest
-	10, // 33: almadia.v1.FetchService.ListOffsets:input_type -> almadia.v1.ListOffsetsRequest
-	3,  // 34: almadia.v1.FetchService.Fetch:output_type -> almadia.v1.FetchResponse
-	6,  // 35: almadia.v1.FetchService.Consume:output_type -> almadia.v1.ConsumeResponse
-	9,  // 36: almadia.v1.FetchService.Tail:output_type -> almadia.v1.TailResponse
-	11, // 37: almadia.v1.FetchService.ListOffsets:output_type -> almadia.v1.ListOffsetsResponse
-	34, // [34:38] is the sub-list for method output_type
-	30, // [30:34] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	14, // 1: almadia.v1.ReadOptions.accept_codecs:type_name -> almadia.v1.CompressionCodec
+	15, // 2: almadia.v1.ReadOptions.reset:type_name -> almadia.v1.Anchor
+	16, // 3: almadia.v1.PartitionRecords.records:type_name -> almadia.v1.LogRecord
+	17, // 4: almadia.v1.PartitionRecords.batches:type_name -> almadia.v1.RecordBatch
+	18, // 5: almadia.v1.PartitionRecords.error:type_name -> almadia.v1.ErrorDetail
+	19, // 6: almadia.v1.FetchRequest.partitions:type_name -> almadia.v1.PartitionPosition
+	0,  // 7: almadia.v1.FetchRequest.options:type_name -> almadia.v1.ReadOptions
+	20, // 8: almadia.v1.FetchRequest.max_wait:type_name -> google.protobuf.Duration
+	1,  // 9: almadia.v1.FetchResponse.partitions:type_name -> almadia.v1.PartitionRecords
+	5,  // 10: almadia.v1.ConsumeRequest.init:type_name -> almadia.v1.ConsumeInit
+	19, // 11: almadia.v1.ConsumeRequest.seeks:type_name -> almadia.v1.PartitionPosition
+	21, // 12: almadia.v1.ConsumeRequest.pauses:type_name -> almadia.v1.TopicPartition
+	21, // 13: almadia.v1.ConsumeRequest.resumes:type_name -> almadia.v1.TopicPartition
+	19, // 14: almadia.v1.ConsumeInit.partitions:type_name -> almadia.v1.PartitionPosition
+	22, // 15: almadia.v1.ConsumeInit.start:type_name -> almadia.v1.Position
+	0,  // 16: almadia.v1.ConsumeInit.options:type_name -> almadia.v1.ReadOptions
+	20, // 17: almadia.v1.ConsumeInit.heartbeat_interval:type_name -> google.protobuf.Duration
+	1,  // 18: almadia.v1.ConsumeResponse.partitions:type_name -> almadia.v1.PartitionRecords
+	7,  // 19: almadia.v1.ConsumeResponse.session:type_name -> almadia.v1.ConsumeSession
+	23, // 20: almadia.v1.ConsumeResponse.notice:type_name -> almadia.v1.Notice
+	20, // 21: almadia.v1.ConsumeSession.heartbeat_interval:type_name -> google.protobuf.Duration
+	19, // 22: almadia.v1.TailRequest.partitions:type_name -> almadia.v1.PartitionPosition
+	22, // 23: almadia.v1.TailRequest.start:type_name -> almadia.v1.Position
+	0,  // 24: almadia.v1.TailRequest.options:type_name -> almadia.v1.ReadOptions
+	1,  // 25: almadia.v1.TailResponse.partitions:type_name -> almadia.v1.PartitionRecords
+	23, // 26: almadia.v1.TailResponse.notice:type_name -> almadia.v1.Notice
+	19, // 27: almadia.v1.ListOffsetsRequest.partitions:type_name -> almadia.v1.PartitionPosition
+	12, // 28: almadia.v1.ListOffsetsResponse.offsets:type_name -> almadia.v1.ListedOffset
+	24, // 29: almadia.v1.ListedOffset.time:type_name -> google.protobuf.Timestamp
+	18, // 30: almadia.v1.ListedOffset.error:type_name -> almadia.v1.ErrorDetail
+	2,  // 31: almadia.v1.FetchService.Fetch:input_type -> almadia.v1.FetchRequest
+	4,  // 32: almadia.v1.FetchService.Consume:input_type -> almadia.v1.ConsumeRequest
+	8,  // 33: almadia.v1.FetchService.Tail:input_type -> almadia.v1.TailRequest
+	10, // 34: almadia.v1.FetchService.ListOffsets:input_type -> almadia.v1.ListOffsetsRequest
+	3,  // 35: almadia.v1.FetchService.Fetch:output_type -> almadia.v1.FetchResponse
+	6,  // 36: almadia.v1.FetchService.Consume:output_type -> almadia.v1.ConsumeResponse
+	9,  // 37: almadia.v1.FetchService.Tail:output_type -> almadia.v1.TailResponse
+	11, // 38: almadia.v1.FetchService.ListOffsets:output_type -> almadia.v1.ListOffsetsResponse
+	35, // [35:39] is the sub-list for method output_type
+	31, // [31:35] is the sub-list for method input_type
+	31, // [31:31] is the sub-list for extension type_name
+	31, // [31:31] is the sub-list for extension extendee
+	0,  // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_almadia_v1_fetch_service_proto_init() }

@@ -21,6 +21,120 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// How the payload of a RecordBatch is compressed. Values equal Kafka's ids.
+type CompressionCodec int32
+
+const (
+	// Not compressed.
+	CompressionCodec_COMPRESSION_CODEC_UNSPECIFIED CompressionCodec = 0
+	// RFC 1952 gzip (in the standard library of most languages).
+	CompressionCodec_COMPRESSION_CODEC_GZIP CompressionCodec = 1
+	// Raw Snappy block (no stream or Xerial framing).
+	CompressionCodec_COMPRESSION_CODEC_SNAPPY CompressionCodec = 2
+	// LZ4 frame format, content size set.
+	CompressionCodec_COMPRESSION_CODEC_LZ4 CompressionCodec = 3
+	// RFC 8878 Zstandard frame, content size set, no dictionary.
+	CompressionCodec_COMPRESSION_CODEC_ZSTD CompressionCodec = 4
+)
+
+// Enum value maps for CompressionCodec.
+var (
+	CompressionCodec_name = map[int32]string{
+		0: "COMPRESSION_CODEC_UNSPECIFIED",
+		1: "COMPRESSION_CODEC_GZIP",
+		2: "COMPRESSION_CODEC_SNAPPY",
+		3: "COMPRESSION_CODEC_LZ4",
+		4: "COMPRESSION_CODEC_ZSTD",
+	}
+	CompressionCodec_value = map[string]int32{
+		"COMPRESSION_CODEC_UNSPECIFIED": 0,
+		"COMPRESSION_CODEC_GZIP":        1,
+		"COMPRESSION_CODEC_SNAPPY":      2,
+		"COMPRESSION_CODEC_LZ4":         3,
+		"COMPRESSION_CODEC_ZSTD":        4,
+	}
+)
+
+func (x CompressionCodec) Enum() *CompressionCodec {
+	p := new(CompressionCodec)
+	*p = x
+	return p
+}
+
+func (x CompressionCodec) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (CompressionCodec) Descriptor() protoreflect.EnumDescriptor {
+	return file_almadia_v1_record_proto_enumTypes[0].Descriptor()
+}
+
+func (CompressionCodec) Type() protoreflect.EnumType {
+	return &file_almadia_v1_record_proto_enumTypes[0]
+}
+
+func (x CompressionCodec) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use CompressionCodec.Descriptor instead.
+func (CompressionCodec) EnumDescriptor() ([]byte, []int) {
+	return file_almadia_v1_record_proto_rawDescGZIP(), []int{0}
+}
+
+// Which clock the time of records comes from.
+type TimestampType int32
+
+const (
+	// Same as CREATE_TIME.
+	TimestampType_TIMESTAMP_TYPE_UNSPECIFIED TimestampType = 0
+	// The writer's: LogRecord.timestamp_ms.
+	TimestampType_TIMESTAMP_TYPE_CREATE_TIME TimestampType = 1
+	// The broker's: RecordBatch.append_time_ms.
+	TimestampType_TIMESTAMP_TYPE_APPEND_TIME TimestampType = 2
+)
+
+// Enum value maps for TimestampType.
+var (
+	TimestampType_name = map[int32]string{
+		0: "TIMESTAMP_TYPE_UNSPECIFIED",
+		1: "TIMESTAMP_TYPE_CREATE_TIME",
+		2: "TIMESTAMP_TYPE_APPEND_TIME",
+	}
+	TimestampType_value = map[string]int32{
+		"TIMESTAMP_TYPE_UNSPECIFIED": 0,
+		"TIMESTAMP_TYPE_CREATE_TIME": 1,
+		"TIMESTAMP_TYPE_APPEND_TIME": 2,
+	}
+)
+
+func (x TimestampType) Enum() *TimestampType {
+	p := new(TimestampType)
+	*p = x
+	return p
+}
+
+func (x TimestampType) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (TimestampType) Descriptor() protoreflect.EnumDescriptor {
+	return file_almadia_v1_record_proto_enumTypes[1].Descriptor()
+}
+
+func (TimestampType) Type() protoreflect.EnumType {
+	return &file_almadia_v1_record_proto_enumTypes[1]
+}
+
+func (x TimestampType) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use TimestampType.Descriptor instead.
+func (TimestampType) EnumDescriptor() ([]byte, []int) {
+	return file_almadia_v1_record_proto_rawDescGZIP(), []int{1}
+}
+
 // A named value that travels with a record.
 type Header struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -96,9 +210,10 @@ type LogRecord struct {
 	Headers []*Header `protobuf:"bytes,3,rep,name=headers,proto3" json:"headers,omitempty"`
 	// Event time, milliseconds since the Unix epoch. On produce, and in BATCHES
 	// format, 0 means max_timestamp_ms of the batch or, if that is 0 too, its
-	// append_time_ms. In RECORDS and TEXT formats it is always set. An integer, not
-	// a Timestamp: the broker prepends the default which a set value must override,
-	// and duplicate sub-messages merge instead of overriding.
+	// append_time_ms. Where timestamp_type is APPEND_TIME it is kept as sent, and
+	// means nothing. In RECORDS and TEXT formats it is always set, to what counts. An
+	// integer, not a Timestamp: the broker prepends the default which a set value
+	// must override, and duplicate sub-messages merge instead of overriding.
 	TimestampMs int64 `protobuf:"varint,4,opt,name=timestamp_ms,json=timestampMs,proto3" json:"timestamp_ms,omitempty"`
 	// Offset in the partition. Output only; ignored on produce. Optional only so
 	// that JSON shows a 0.
@@ -192,7 +307,7 @@ func (x *LogRecord) GetValueText() string {
 	return ""
 }
 
-// What RecordBatch.payload holds.
+// What RecordBatch.payload holds once decompressed.
 type RecordSet struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Records in offset order. Every message of this package that has records
@@ -240,7 +355,7 @@ func (x *RecordSet) GetRecords() []*LogRecord {
 }
 
 // A run of records of one partition: the unit of storage, replication, and of
-// the fast path. Brokers never decode payload. Fields 1-9 are fixed-width, always
+// the fast path. Payload is stored, and as a rule sent, as it came. Fields 1-9 are fixed-width, always
 // present and in this order once a broker has stored the batch, so that each sits
 // at a constant position.
 type RecordBatch struct {
@@ -255,18 +370,31 @@ type RecordBatch struct {
 	// CRC-32C (Castagnoli) of the octets of payload exactly as carried. On produce
 	// optional (0 = not given, the leader computes it); always set on read.
 	PayloadCrc32C uint32 `protobuf:"fixed32,4,opt,name=payload_crc32c,json=payloadCrc32c,proto3" json:"payload_crc32c,omitempty"`
-	// Number of records in payload. Required on produce.
+	// Number of records in payload. Required on produce. The broker counts those of a
+	// payload that is not compressed. Who finds another number in a compressed one
+	// rejects that batch as a whole and goes on behind it.
 	RecordCount uint32 `protobuf:"fixed32,5,opt,name=record_count,json=recordCount,proto3" json:"record_count,omitempty"`
 	// Number of offsets the batch covers: readers go on at base_offset plus this,
 	// whatever record_count says. Set by the leader; ignored on produce.
 	OffsetCount uint32 `protobuf:"fixed32,6,opt,name=offset_count,json=offsetCount,proto3" json:"offset_count,omitempty"`
-	// Largest LogRecord.timestamp_ms in the batch, for the time index.
+	// How payload is compressed.
+	Codec CompressionCodec `protobuf:"varint,10,opt,name=codec,proto3,enum=almadia.v1.CompressionCodec" json:"codec,omitempty"`
+	// Size of payload once decompressed, exactly; what a reader needs to set aside.
+	// Required on produce when codec is set, else unset. Counts against
+	// max_batch_bytes of the topic, as the size of payload does.
+	UncompressedBytes int32 `protobuf:"varint,11,opt,name=uncompressed_bytes,json=uncompressedBytes,proto3" json:"uncompressed_bytes,omitempty"`
+	// Largest LogRecord.timestamp_ms in the batch, for the time index. On produce
+	// optional, unless codec is set and records have a time: what the broker does not
+	// see, a search by time may pass by.
 	MaxTimestampMs int64 `protobuf:"varint,12,opt,name=max_timestamp_ms,json=maxTimestampMs,proto3" json:"max_timestamp_ms,omitempty"` // 13 and 14 are kept free for idempotent producers.
-	// A serialized RecordSet.
+	// compress(codec, serialized RecordSet).
 	Payload []byte `protobuf:"bytes,15,opt,name=payload,proto3" json:"payload,omitempty"` // 16 is kept free for idempotent producers, 17 for transactions.
 	// Record offsets are LogRecord.offset, not base_offset + index: readers must
 	// honour it. Refused on produce.
-	Sparse        bool `protobuf:"varint,18,opt,name=sparse,proto3" json:"sparse,omitempty"` // 19 is kept free for the clock of the records.
+	Sparse bool `protobuf:"varint,18,opt,name=sparse,proto3" json:"sparse,omitempty"`
+	// APPEND_TIME: the time of every record is append_time_ms. Set by the leader;
+	// ignored on produce.
+	TimestampType TimestampType `protobuf:"varint,19,opt,name=timestamp_type,json=timestampType,proto3,enum=almadia.v1.TimestampType" json:"timestamp_type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -343,6 +471,20 @@ func (x *RecordBatch) GetOffsetCount() uint32 {
 	return 0
 }
 
+func (x *RecordBatch) GetCodec() CompressionCodec {
+	if x != nil {
+		return x.Codec
+	}
+	return CompressionCodec_COMPRESSION_CODEC_UNSPECIFIED
+}
+
+func (x *RecordBatch) GetUncompressedBytes() int32 {
+	if x != nil {
+		return x.UncompressedBytes
+	}
+	return 0
+}
+
 func (x *RecordBatch) GetMaxTimestampMs() int64 {
 	if x != nil {
 		return x.MaxTimestampMs
@@ -362,6 +504,13 @@ func (x *RecordBatch) GetSparse() bool {
 		return x.Sparse
 	}
 	return false
+}
+
+func (x *RecordBatch) GetTimestampType() TimestampType {
+	if x != nil {
+		return x.TimestampType
+	}
+	return TimestampType_TIMESTAMP_TYPE_UNSPECIFIED
 }
 
 var File_almadia_v1_record_proto protoreflect.FileDescriptor
@@ -391,7 +540,7 @@ const file_almadia_v1_record_proto_rawDesc = "" +
 	"\t_key_textB\r\n" +
 	"\v_value_text\"<\n" +
 	"\tRecordSet\x12/\n" +
-	"\arecords\x18\x01 \x03(\v2\x15.almadia.v1.LogRecordR\arecords\"\xc6\x02\n" +
+	"\arecords\x18\x01 \x03(\v2\x15.almadia.v1.LogRecordR\arecords\"\xeb\x03\n" +
 	"\vRecordBatch\x12\x1f\n" +
 	"\vbase_offset\x18\x01 \x01(\x10R\n" +
 	"baseOffset\x12$\n" +
@@ -399,11 +548,25 @@ const file_almadia_v1_record_proto_rawDesc = "" +
 	"\fleader_epoch\x18\x03 \x01(\aR\vleaderEpoch\x12%\n" +
 	"\x0epayload_crc32c\x18\x04 \x01(\aR\rpayloadCrc32c\x12!\n" +
 	"\frecord_count\x18\x05 \x01(\aR\vrecordCount\x12!\n" +
-	"\foffset_count\x18\x06 \x01(\aR\voffsetCount\x12(\n" +
+	"\foffset_count\x18\x06 \x01(\aR\voffsetCount\x122\n" +
+	"\x05codec\x18\n" +
+	" \x01(\x0e2\x1c.almadia.v1.CompressionCodecR\x05codec\x12-\n" +
+	"\x12uncompressed_bytes\x18\v \x01(\x05R\x11uncompressedBytes\x12(\n" +
 	"\x10max_timestamp_ms\x18\f \x01(\x03R\x0emaxTimestampMs\x12\x18\n" +
 	"\apayload\x18\x0f \x01(\fR\apayload\x12\x16\n" +
-	"\x06sparse\x18\x12 \x01(\bR\x06sparseJ\x04\b\a\x10\n" +
-	"BV\n" +
+	"\x06sparse\x18\x12 \x01(\bR\x06sparse\x12@\n" +
+	"\x0etimestamp_type\x18\x13 \x01(\x0e2\x19.almadia.v1.TimestampTypeR\rtimestampTypeJ\x04\b\a\x10\n" +
+	"*\xa6\x01\n" +
+	"\x10CompressionCodec\x12!\n" +
+	"\x1dCOMPRESSION_CODEC_UNSPECIFIED\x10\x00\x12\x1a\n" +
+	"\x16COMPRESSION_CODEC_GZIP\x10\x01\x12\x1c\n" +
+	"\x18COMPRESSION_CODEC_SNAPPY\x10\x02\x12\x19\n" +
+	"\x15COMPRESSION_CODEC_LZ4\x10\x03\x12\x1a\n" +
+	"\x16COMPRESSION_CODEC_ZSTD\x10\x04*o\n" +
+	"\rTimestampType\x12\x1e\n" +
+	"\x1aTIMESTAMP_TYPE_UNSPECIFIED\x10\x00\x12\x1e\n" +
+	"\x1aTIMESTAMP_TYPE_CREATE_TIME\x10\x01\x12\x1e\n" +
+	"\x1aTIMESTAMP_TYPE_APPEND_TIME\x10\x02BV\n" +
 	"\rio.almadia.v1B\vRecordProtoP\x01Z6github.com/almadia/almadia/gen/go/almadia/v1;almadiav1b\x06proto3"
 
 var (
@@ -418,21 +581,26 @@ func file_almadia_v1_record_proto_rawDescGZIP() []byte {
 	return file_almadia_v1_record_proto_rawDescData
 }
 
+var file_almadia_v1_record_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
 var file_almadia_v1_record_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_almadia_v1_record_proto_goTypes = []any{
-	(*Header)(nil),      // 0: almadia.v1.Header
-	(*LogRecord)(nil),   // 1: almadia.v1.LogRecord
-	(*RecordSet)(nil),   // 2: almadia.v1.RecordSet
-	(*RecordBatch)(nil), // 3: almadia.v1.RecordBatch
+	(CompressionCodec)(0), // 0: almadia.v1.CompressionCodec
+	(TimestampType)(0),    // 1: almadia.v1.TimestampType
+	(*Header)(nil),        // 2: almadia.v1.Header
+	(*LogRecord)(nil),     // 3: almadia.v1.LogRecord
+	(*RecordSet)(nil),     // 4: almadia.v1.RecordSet
+	(*RecordBatch)(nil),   // 5: almadia.v1.RecordBatch
 }
 var file_almadia_v1_record_proto_depIdxs = []int32{
-	0, // 0: almadia.v1.LogRecord.headers:type_name -> almadia.v1.Header
-	1, // 1: almadia.v1.RecordSet.records:type_name -> almadia.v1.LogRecord
-	2, // [2:2] is the sub-list for method output_type
-	2, // [2:2] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	2, // 0: almadia.v1.LogRecord.headers:type_name -> almadia.v1.Header
+	3, // 1: almadia.v1.RecordSet.records:type_name -> almadia.v1.LogRecord
+	0, // 2: almadia.v1.RecordBatch.codec:type_name -> almadia.v1.CompressionCodec
+	1, // 3: almadia.v1.RecordBatch.timestamp_type:type_name -> almadia.v1.TimestampType
+	4, // [4:4] is the sub-list for method output_type
+	4, // [4:4] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_almadia_v1_record_proto_init() }
@@ -447,13 +615,14 @@ func file_almadia_v1_record_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_almadia_v1_record_proto_rawDesc), len(file_almadia_v1_record_proto_rawDesc)),
-			NumEnums:      0,
+			NumEnums:      2,
 			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
 		GoTypes:           file_almadia_v1_record_proto_goTypes,
 		DependencyIndexes: file_almadia_v1_record_proto_depIdxs,
+		EnumInfos:         file_almadia_v1_record_proto_enumTypes,
 		MessageInfos:      file_almadia_v1_record_proto_msgTypes,
 	}.Build()
 	File_almadia_v1_record_proto = out.File

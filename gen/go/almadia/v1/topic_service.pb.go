@@ -25,13 +25,19 @@ const (
 // Settings of a topic. Unset fields take the cluster's defaults.
 type TopicConfig struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Largest batch. Default 1 MiB, at most 16 MiB; above 3 MiB readers need a
-	// raised message limit.
+	// Largest batch, in payload bytes, both as sent and uncompressed. Default 1 MiB,
+	// at most 16 MiB; above 3 MiB readers need a raised message limit.
 	MaxBatchBytes *int32 `protobuf:"varint,4,opt,name=max_batch_bytes,json=maxBatchBytes,proto3,oneof" json:"max_batch_bytes,omitempty"`
-	// Largest record. Default 1 MiB.
+	// Largest record. Default 1 MiB. Those in a compressed batch are bounded by
+	// max_batch_bytes alone.
 	MaxRecordBytes *int32 `protobuf:"varint,5,opt,name=max_record_bytes,json=maxRecordBytes,proto3,oneof" json:"max_record_bytes,omitempty"`
 	// Size of a segment file. Default 128 MiB, at most 1 GiB.
-	SegmentBytes  *int32 `protobuf:"varint,6,opt,name=segment_bytes,json=segmentBytes,proto3,oneof" json:"segment_bytes,omitempty"` // 7 to 12 are kept free for further settings.
+	SegmentBytes *int32 `protobuf:"varint,6,opt,name=segment_bytes,json=segmentBytes,proto3,oneof" json:"segment_bytes,omitempty"` // 7 to 9 are kept free for further settings.
+	// Clock of the records appended from now on. Default CREATE_TIME.
+	TimestampType TimestampType `protobuf:"varint,10,opt,name=timestamp_type,json=timestampType,proto3,enum=almadia.v1.TimestampType" json:"timestamp_type,omitempty"`
+	// Codecs that batches may be compressed with; empty means all. Records that are
+	// not compressed are always taken, so UNSPECIFIED alone bars compression.
+	AllowedCodecs []CompressionCodec `protobuf:"varint,11,rep,packed,name=allowed_codecs,json=allowedCodecs,proto3,enum=almadia.v1.CompressionCodec" json:"allowed_codecs,omitempty"` // 12 is kept free for a further setting.
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -85,6 +91,20 @@ func (x *TopicConfig) GetSegmentBytes() int32 {
 		return *x.SegmentBytes
 	}
 	return 0
+}
+
+func (x *TopicConfig) GetTimestampType() TimestampType {
+	if x != nil {
+		return x.TimestampType
+	}
+	return TimestampType_TIMESTAMP_TYPE_UNSPECIFIED
+}
+
+func (x *TopicConfig) GetAllowedCodecs() []CompressionCodec {
+	if x != nil {
+		return x.AllowedCodecs
+	}
+	return nil
 }
 
 // A topic.
@@ -698,11 +718,14 @@ var File_almadia_v1_topic_service_proto protoreflect.FileDescriptor
 const file_almadia_v1_topic_service_proto_rawDesc = "" +
 	"\n" +
 	"\x1ealmadia/v1/topic_service.proto\x12\n" +
-	"almadia.v1\x1a\x17almadia/v1/common.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xce\x01\n" +
+	"almadia.v1\x1a\x17almadia/v1/common.proto\x1a\x17almadia/v1/record.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd5\x02\n" +
 	"\vTopicConfig\x12+\n" +
 	"\x0fmax_batch_bytes\x18\x04 \x01(\x05H\x00R\rmaxBatchBytes\x88\x01\x01\x12-\n" +
 	"\x10max_record_bytes\x18\x05 \x01(\x05H\x01R\x0emaxRecordBytes\x88\x01\x01\x12(\n" +
-	"\rsegment_bytes\x18\x06 \x01(\x05H\x02R\fsegmentBytes\x88\x01\x01B\x12\n" +
+	"\rsegment_bytes\x18\x06 \x01(\x05H\x02R\fsegmentBytes\x88\x01\x01\x12@\n" +
+	"\x0etimestamp_type\x18\n" +
+	" \x01(\x0e2\x19.almadia.v1.TimestampTypeR\rtimestampType\x12C\n" +
+	"\x0eallowed_codecs\x18\v \x03(\x0e2\x1c.almadia.v1.CompressionCodecR\rallowedCodecsB\x12\n" +
 	"\x10_max_batch_bytesB\x13\n" +
 	"\x11_max_record_bytesB\x10\n" +
 	"\x0e_segment_bytes\"\xf7\x02\n" +
@@ -785,32 +808,36 @@ var file_almadia_v1_topic_service_proto_goTypes = []any{
 	(*ListTopicsResponse)(nil),    // 8: almadia.v1.ListTopicsResponse
 	(*DeleteTopicRequest)(nil),    // 9: almadia.v1.DeleteTopicRequest
 	(*DeleteTopicResponse)(nil),   // 10: almadia.v1.DeleteTopicResponse
-	(*timestamppb.Timestamp)(nil), // 11: google.protobuf.Timestamp
-	(*LeaderHint)(nil),            // 12: almadia.v1.LeaderHint
+	(TimestampType)(0),            // 11: almadia.v1.TimestampType
+	(CompressionCodec)(0),         // 12: almadia.v1.CompressionCodec
+	(*timestamppb.Timestamp)(nil), // 13: google.protobuf.Timestamp
+	(*LeaderHint)(nil),            // 14: almadia.v1.LeaderHint
 }
 var file_almadia_v1_topic_service_proto_depIdxs = []int32{
-	0,  // 0: almadia.v1.Topic.config:type_name -> almadia.v1.TopicConfig
-	11, // 1: almadia.v1.Topic.create_time:type_name -> google.protobuf.Timestamp
-	2,  // 2: almadia.v1.Topic.partitions:type_name -> almadia.v1.Partition
-	0,  // 3: almadia.v1.Topic.effective_config:type_name -> almadia.v1.TopicConfig
-	12, // 4: almadia.v1.Partition.leader:type_name -> almadia.v1.LeaderHint
-	1,  // 5: almadia.v1.CreateTopicRequest.topic:type_name -> almadia.v1.Topic
-	1,  // 6: almadia.v1.CreateTopicResponse.topic:type_name -> almadia.v1.Topic
-	1,  // 7: almadia.v1.GetTopicResponse.topic:type_name -> almadia.v1.Topic
-	1,  // 8: almadia.v1.ListTopicsResponse.topics:type_name -> almadia.v1.Topic
-	3,  // 9: almadia.v1.TopicService.CreateTopic:input_type -> almadia.v1.CreateTopicRequest
-	5,  // 10: almadia.v1.TopicService.GetTopic:input_type -> almadia.v1.GetTopicRequest
-	7,  // 11: almadia.v1.TopicService.ListTopics:input_type -> almadia.v1.ListTopicsRequest
-	9,  // 12: almadia.v1.TopicService.DeleteTopic:input_type -> almadia.v1.DeleteTopicRequest
-	4,  // 13: almadia.v1.TopicService.CreateTopic:output_type -> almadia.v1.CreateTopicResponse
-	6,  // 14: almadia.v1.TopicService.GetTopic:output_type -> almadia.v1.GetTopicResponse
-	8,  // 15: almadia.v1.TopicService.ListTopics:output_type -> almadia.v1.ListTopicsResponse
-	10, // 16: almadia.v1.TopicService.DeleteTopic:output_type -> almadia.v1.DeleteTopicResponse
-	13, // [13:17] is the sub-list for method output_type
-	9,  // [9:13] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	11, // 0: almadia.v1.TopicConfig.timestamp_type:type_name -> almadia.v1.TimestampType
+	12, // 1: almadia.v1.TopicConfig.allowed_codecs:type_name -> almadia.v1.CompressionCodec
+	0,  // 2: almadia.v1.Topic.config:type_name -> almadia.v1.TopicConfig
+	13, // 3: almadia.v1.Topic.create_time:type_name -> google.protobuf.Timestamp
+	2,  // 4: almadia.v1.Topic.partitions:type_name -> almadia.v1.Partition
+	0,  // 5: almadia.v1.Topic.effective_config:type_name -> almadia.v1.TopicConfig
+	14, // 6: almadia.v1.Partition.leader:type_name -> almadia.v1.LeaderHint
+	1,  // 7: almadia.v1.CreateTopicRequest.topic:type_name -> almadia.v1.Topic
+	1,  // 8: almadia.v1.CreateTopicResponse.topic:type_name -> almadia.v1.Topic
+	1,  // 9: almadia.v1.GetTopicResponse.topic:type_name -> almadia.v1.Topic
+	1,  // 10: almadia.v1.ListTopicsResponse.topics:type_name -> almadia.v1.Topic
+	3,  // 11: almadia.v1.TopicService.CreateTopic:input_type -> almadia.v1.CreateTopicRequest
+	5,  // 12: almadia.v1.TopicService.GetTopic:input_type -> almadia.v1.GetTopicRequest
+	7,  // 13: almadia.v1.TopicService.ListTopics:input_type -> almadia.v1.ListTopicsRequest
+	9,  // 14: almadia.v1.TopicService.DeleteTopic:input_type -> almadia.v1.DeleteTopicRequest
+	4,  // 15: almadia.v1.TopicService.CreateTopic:output_type -> almadia.v1.CreateTopicResponse
+	6,  // 16: almadia.v1.TopicService.GetTopic:output_type -> almadia.v1.GetTopicResponse
+	8,  // 17: almadia.v1.TopicService.ListTopics:output_type -> almadia.v1.ListTopicsResponse
+	10, // 18: almadia.v1.TopicService.DeleteTopic:output_type -> almadia.v1.DeleteTopicResponse
+	15, // [15:19] is the sub-list for method output_type
+	11, // [11:15] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_almadia_v1_topic_service_proto_init() }
@@ -819,6 +846,7 @@ func file_almadia_v1_topic_service_proto_init() {
 		return
 	}
 	file_almadia_v1_common_proto_init()
+	file_almadia_v1_record_proto_init()
 	file_almadia_v1_topic_service_proto_msgTypes[0].OneofWrappers = []any{}
 	file_almadia_v1_topic_service_proto_msgTypes[2].OneofWrappers = []any{}
 	type x struct{}

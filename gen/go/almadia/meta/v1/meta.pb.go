@@ -10,6 +10,7 @@
 package metav1
 
 import (
+	v1 "github.com/almadia/almadia/gen/go/almadia/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
@@ -356,7 +357,11 @@ type TopicConfig struct {
 	// Largest record.
 	MaxRecordBytes *int32 `protobuf:"varint,2,opt,name=max_record_bytes,json=maxRecordBytes,proto3,oneof" json:"max_record_bytes,omitempty"`
 	// Size of a segment file.
-	SegmentBytes  *int32 `protobuf:"varint,3,opt,name=segment_bytes,json=segmentBytes,proto3,oneof" json:"segment_bytes,omitempty"`
+	SegmentBytes *int32 `protobuf:"varint,3,opt,name=segment_bytes,json=segmentBytes,proto3,oneof" json:"segment_bytes,omitempty"`
+	// Clock of the records.
+	TimestampType v1.TimestampType `protobuf:"varint,10,opt,name=timestamp_type,json=timestampType,proto3,enum=almadia.v1.TimestampType" json:"timestamp_type,omitempty"`
+	// Codecs allowed, in ascending order; empty means all.
+	AllowedCodecs []v1.CompressionCodec `protobuf:"varint,11,rep,packed,name=allowed_codecs,json=allowedCodecs,proto3,enum=almadia.v1.CompressionCodec" json:"allowed_codecs,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -410,6 +415,20 @@ func (x *TopicConfig) GetSegmentBytes() int32 {
 		return *x.SegmentBytes
 	}
 	return 0
+}
+
+func (x *TopicConfig) GetTimestampType() v1.TimestampType {
+	if x != nil {
+		return x.TimestampType
+	}
+	return v1.TimestampType(0)
+}
+
+func (x *TopicConfig) GetAllowedCodecs() []v1.CompressionCodec {
+	if x != nil {
+		return x.AllowedCodecs
+	}
+	return nil
 }
 
 // A partition of a new topic.
@@ -572,7 +591,7 @@ var File_almadia_internal_meta_v1_meta_proto protoreflect.FileDescriptor
 
 const file_almadia_internal_meta_v1_meta_proto_rawDesc = "" +
 	"\n" +
-	"#almadia/internal/meta/v1/meta.proto\x12\x18almadia.internal.meta.v1\"\xcd\x02\n" +
+	"#almadia/internal/meta/v1/meta.proto\x12\x18almadia.internal.meta.v1\x1a\x17almadia/v1/record.proto\"\xcd\x02\n" +
 	"\aCommand\x12J\n" +
 	"\finit_cluster\x18\x01 \x01(\v2%.almadia.internal.meta.v1.InitClusterH\x00R\vinitCluster\x12S\n" +
 	"\x0fregister_broker\x18\x02 \x01(\v2(.almadia.internal.meta.v1.RegisterBrokerH\x00R\x0eregisterBroker\x12J\n" +
@@ -594,11 +613,14 @@ const file_almadia_internal_meta_v1_meta_proto_rawDesc = "" +
 	"\x0ecreate_time_ms\x18\x04 \x01(\x03R\fcreateTimeMs\x12C\n" +
 	"\n" +
 	"partitions\x18\x05 \x03(\v2#.almadia.internal.meta.v1.PartitionR\n" +
-	"partitions\"\xce\x01\n" +
+	"partitions\"\xd5\x02\n" +
 	"\vTopicConfig\x12+\n" +
 	"\x0fmax_batch_bytes\x18\x01 \x01(\x05H\x00R\rmaxBatchBytes\x88\x01\x01\x12-\n" +
 	"\x10max_record_bytes\x18\x02 \x01(\x05H\x01R\x0emaxRecordBytes\x88\x01\x01\x12(\n" +
-	"\rsegment_bytes\x18\x03 \x01(\x05H\x02R\fsegmentBytes\x88\x01\x01B\x12\n" +
+	"\rsegment_bytes\x18\x03 \x01(\x05H\x02R\fsegmentBytes\x88\x01\x01\x12@\n" +
+	"\x0etimestamp_type\x18\n" +
+	" \x01(\x0e2\x19.almadia.v1.TimestampTypeR\rtimestampType\x12C\n" +
+	"\x0eallowed_codecs\x18\v \x03(\x0e2\x1c.almadia.v1.CompressionCodecR\rallowedCodecsB\x12\n" +
 	"\x10_max_batch_bytesB\x13\n" +
 	"\x11_max_record_bytesB\x10\n" +
 	"\x0e_segment_bytes\"a\n" +
@@ -626,14 +648,16 @@ func file_almadia_internal_meta_v1_meta_proto_rawDescGZIP() []byte {
 
 var file_almadia_internal_meta_v1_meta_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_almadia_internal_meta_v1_meta_proto_goTypes = []any{
-	(*Command)(nil),        // 0: almadia.internal.meta.v1.Command
-	(*InitCluster)(nil),    // 1: almadia.internal.meta.v1.InitCluster
-	(*RegisterBroker)(nil), // 2: almadia.internal.meta.v1.RegisterBroker
-	(*CreateTopic)(nil),    // 3: almadia.internal.meta.v1.CreateTopic
-	(*TopicConfig)(nil),    // 4: almadia.internal.meta.v1.TopicConfig
-	(*Partition)(nil),      // 5: almadia.internal.meta.v1.Partition
-	(*Replica)(nil),        // 6: almadia.internal.meta.v1.Replica
-	(*DeleteTopic)(nil),    // 7: almadia.internal.meta.v1.DeleteTopic
+	(*Command)(nil),          // 0: almadia.internal.meta.v1.Command
+	(*InitCluster)(nil),      // 1: almadia.internal.meta.v1.InitCluster
+	(*RegisterBroker)(nil),   // 2: almadia.internal.meta.v1.RegisterBroker
+	(*CreateTopic)(nil),      // 3: almadia.internal.meta.v1.CreateTopic
+	(*TopicConfig)(nil),      // 4: almadia.internal.meta.v1.TopicConfig
+	(*Partition)(nil),        // 5: almadia.internal.meta.v1.Partition
+	(*Replica)(nil),          // 6: almadia.internal.meta.v1.Replica
+	(*DeleteTopic)(nil),      // 7: almadia.internal.meta.v1.DeleteTopic
+	(v1.TimestampType)(0),    // 8: almadia.v1.TimestampType
+	(v1.CompressionCodec)(0), // 9: almadia.v1.CompressionCodec
 }
 var file_almadia_internal_meta_v1_meta_proto_depIdxs = []int32{
 	1, // 0: almadia.internal.meta.v1.Command.init_cluster:type_name -> almadia.internal.meta.v1.InitCluster
@@ -642,12 +666,14 @@ var file_almadia_internal_meta_v1_meta_proto_depIdxs = []int32{
 	7, // 3: almadia.internal.meta.v1.Command.delete_topic:type_name -> almadia.internal.meta.v1.DeleteTopic
 	4, // 4: almadia.internal.meta.v1.CreateTopic.config:type_name -> almadia.internal.meta.v1.TopicConfig
 	5, // 5: almadia.internal.meta.v1.CreateTopic.partitions:type_name -> almadia.internal.meta.v1.Partition
-	6, // 6: almadia.internal.meta.v1.Partition.replicas:type_name -> almadia.internal.meta.v1.Replica
-	7, // [7:7] is the sub-list for method output_type
-	7, // [7:7] is the sub-list for method input_type
-	7, // [7:7] is the sub-list for extension type_name
-	7, // [7:7] is the sub-list for extension extendee
-	0, // [0:7] is the sub-list for field type_name
+	8, // 6: almadia.internal.meta.v1.TopicConfig.timestamp_type:type_name -> almadia.v1.TimestampType
+	9, // 7: almadia.internal.meta.v1.TopicConfig.allowed_codecs:type_name -> almadia.v1.CompressionCodec
+	6, // 8: almadia.internal.meta.v1.Partition.replicas:type_name -> almadia.internal.meta.v1.Replica
+	9, // [9:9] is the sub-list for method output_type
+	9, // [9:9] is the sub-list for method input_type
+	9, // [9:9] is the sub-list for extension type_name
+	9, // [9:9] is the sub-list for extension extendee
+	0, // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_almadia_internal_meta_v1_meta_proto_init() }
