@@ -59,10 +59,10 @@ func TestCheckOfAppendersSeesEachWayToAppend(t *testing.T) {
 	m := loadModule(t)
 	for name, tc := range map[string]struct{ body, want string }{
 		"a call":                    {`func f(l *storage.Log) { l.SetCommit(1) }`, "Log.SetCommit"},
-		"a method value":            {`func f(l *storage.Log) func(storage.Offset) { return l.Trim }`, "Log.Trim"},
+		"a method value":            {`func f(l *storage.Log) func(storage.Offset, storage.Index) { return l.Trim }`, "Log.Trim"},
 		"a method expression":       {`var f = (*storage.Log).Trim`, "Log.Trim"},
 		"an embedded log":           {`type t struct{ *storage.Log }; func f(x t) { x.SetCommit(1) }`, "Log.SetCommit"},
-		"an interface":              {`type i interface{ Trim(storage.Offset) }; func f(l *storage.Log) { var x i = l; x.Trim(1) }`, "Log.Trim through an interface"},
+		"an interface":              {`type i interface{ Trim(storage.Offset, storage.Index) }; func f(l *storage.Log) { var x i = l; x.Trim(1, 1) }`, "Log.Trim through an interface"},
 		"the argument of an append": {`var a storage.Append`, "Append"},
 		"a log's deletion":          {`func f(s *storage.Store) { s.Delete(1, nil) }`, "Store.Delete"},
 		"reading only":              {`func f(l *storage.Log) storage.Index { return l.Last() }`, ""},

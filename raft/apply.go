@@ -85,13 +85,14 @@ func (r *Replica) acknowledge(m *raftpb.Message) {
 	}
 	r.route(m.GetResponses())
 	last := lastIndex(m)
-	r.log.SetCommit(last)
-	r.stored.Commit = last
 	// Not before the library has let go of what is trimmed: its applied index is past it.
 	if r.trimAt != 0 && r.trimAt <= last {
-		r.log.Trim(r.trimTo)
+		r.log.Trim(r.trimTo, last)
 		r.trimAt = 0
+	} else {
+		r.log.SetCommit(last)
 	}
+	r.stored.Commit = last
 }
 
 // changeConf applies a conf change. CONF(i) goes to the log before a commit that covers

@@ -174,8 +174,7 @@ func TestStorageAnswersOutsideOfTheLog(t *testing.T) {
 
 func TestStorageOfATrimmedLog(t *testing.T) {
 	store, log := logOf(t, 3<<20, 3<<20, 10, 10) // entries 2 and 3 fill a segment each
-	log.SetCommit(4)
-	log.Trim(2)
+	log.Trim(2, 4)
 	if _, err := store.FlushJournal(); err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,9 @@ import (
 	"github.com/almadia/almadia/storage/vfs"
 )
 
+// defaultNodeID is that of a broker that is alone.
+const defaultNodeID uint64 = 1
+
 // DefaultListen is the address for clients.
 const DefaultListen = "127.0.0.1:4610"
 
@@ -37,6 +40,9 @@ type Config struct {
 	// AutoCreateTopics makes a write to a topic that does not exist create it, with one
 	// partition.
 	AutoCreateTopics bool
+	// RetentionInterval is how often it is looked for what topics need not keep any more. The
+	// first look comes so long after the start. Default: 10 s.
+	RetentionInterval time.Duration
 	// Ephemeral keeps the data in memory; nothing is left after the end.
 	Ephemeral bool
 	// Logger takes the log. Default: none.
@@ -46,15 +52,34 @@ type Config struct {
 
 	// FS holds DataDir. Default: the system's. For tests.
 	FS vfs.FS
-	// TailHeartbeat bounds the silence of a Tail or Consume. Default: 10 s. For tests.
+	// TailHeartbeat bounds the silence of streams that push. Default: 10 s. For tests.
 	TailHeartbeat time.Duration
+	// Clock tells the time, and how much of it has passed since some moment: the first may be
+	// set, the second only goes on. Default: the system's. For tests.
+	Clock func() (now time.Time, elapsed time.Duration)
+}
+
+// defaultRetentionInterval is short beside any age that somebody keeps records for.
+const defaultRetentionInterval = 10 * time.Second
+
+// systemClock is the clock of the system, measured from here on.
+func systemClock() func() (time.Time, time.Duration) {
+	start := time.Now()
+	return func() (time.Time, time.Duration) {
+		now := time.Now()
+		return now, now.Sub(start) // by the monotonic clock
+	}
 }
 
 // withDefaults fills in what is not set.
 func (c Config) withDefaults() Config {
 	c.Listen = cmp.Or(c.Listen, DefaultListen)
-	c.NodeID = cmp.Or(c.NodeID, 1)
+	c.NodeID = cmp.Or(c.NodeID, defaultNodeID)
 	c.Version = cmp.Or(c.Version, "unknown")
+	c.RetentionInterval = cmp.Or(c.RetentionInterval, defaultRetentionInterval)
+	if c.Clock == nil {
+		c.Clock = systemClock()
+	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -83,6 +108,9 @@ func (c Config) validate() error {
 		if err := c.validateListen("--http-listen", c.HTTPListen); err != nil {
 			return err
 		}
+	}
+	if c.RetentionInterval < 0 {
+		return fmt.Errorf("retention interval %v is out of range: --retention-interval takes a duration above 0", c.RetentionInterval)
 	}
 	if c.Advertise != "" {
 		if host, _, err := net.SplitHostPort(c.Advertise); err != nil || host == "" {

@@ -45,13 +45,13 @@ var codeOf = map[almadiav1.ErrorReason]codes.Code{
 	invalid: codes.InvalidArgument, noTopic: codes.NotFound, noPartition: codes.NotFound, denied: codes.PermissionDenied,
 	outOfRange: codes.OutOfRange, tooTight: codes.ResourceExhausted, recordTooLarge: codes.InvalidArgument,
 	batchTooLarge: codes.InvalidArgument, badBatch: codes.InvalidArgument, badCodec: codes.InvalidArgument, exists: codes.AlreadyExists,
-	outOfCapacity: codes.ResourceExhausted, notReady: codes.Unavailable, damaged: codes.DataLoss, unknownOutcome: codes.Aborted,
+	outOfCapacity: codes.ResourceExhausted, etagMismatch: codes.FailedPrecondition, notReady: codes.Unavailable, damaged: codes.DataLoss, unknownOutcome: codes.Aborted,
 }
 
 // invoke makes a call by name, of a stream up to its end, and returns how it ended.
 func (r *rig) invoke(ctx context.Context, method string, in proto.Message) (metadata.MD, error) {
 	var trailer metadata.MD
-	if method != tailCall && method != consumeCall {
+	if method != tailCall && method != consumeCall && method != watchCall {
 		err := r.conn.Invoke(ctx, method, in, &anything{}, grpc.Trailer(&trailer))
 		return trailer, err
 	}

@@ -80,6 +80,12 @@ func New(cfg Config) (*Server, error) {
 	}, nil
 }
 
+// now is the time by the broker's clock.
+func (s *Server) now() time.Time {
+	now, _ := s.cfg.Clock()
+	return now
+}
+
 // Addr is the address for gRPC clients, once started.
 func (s *Server) Addr() string { return s.listener.Addr().String() }
 
@@ -123,7 +129,7 @@ func (s *Server) start(ctx context.Context) (err error) {
 		return err
 	}
 	s.tellRecovery()
-	s.host = raft.NewHost(raft.Config{Store: s.store, Logger: s.cfg.Logger, Registerer: s.metrics.registry})
+	s.host = raft.NewHost(raft.Config{Store: s.store, Logger: s.cfg.Logger, Registerer: s.metrics.registry, Now: s.now})
 	s.host.Start()
 	if err := s.openMetadata(ctx); err != nil {
 		return err
@@ -138,6 +144,7 @@ func (s *Server) start(ctx context.Context) (err error) {
 		Metrics:          s.metrics.api,
 		AutoCreateTopics: s.cfg.AutoCreateTopics,
 		Heartbeat:        s.cfg.TailHeartbeat,
+		Settings:         s.cfg.settings(),
 	})
 	s.grpc = s.service.GRPCServer()
 	s.loops.Go(func() {
@@ -199,7 +206,7 @@ func (s *Server) openMetadata(ctx context.Context) error {
 		return err
 	}
 	s.partitions = partition.NewSet(meta.NodeID(s.cfg.NodeID), s.host, s.store)
-	s.controller = controller.New(s.metadata, s.partitions.Await, time.Now, newTopicID)
+	s.controller = controller.New(s.metadata, s.partitions.AwaitFrom, s.now, newTopicID)
 	if err := s.controller.EnsureCluster(ctx, strings.ToLower(rand.Text())); err != nil {
 		return err
 	}
@@ -207,7 +214,7 @@ func (s *Server) openMetadata(ctx context.Context) error {
 		ID:        meta.NodeID(s.cfg.NodeID),
 		Endpoint:  s.cfg.endpoint(s.listener.Addr()),
 		Version:   s.cfg.Version,
-		StartTime: time.Now(),
+		StartTime: s.now(),
 	})
 }
 
@@ -229,6 +236,7 @@ func (s *Server) openPartitions(ctx context.Context) {
 		}
 	}
 	s.loops.Go(func() { s.keepInStep(ok) })
+	s.loops.Go(s.retain)
 }
 
 // sync brings the partitions in step with an image, and tells whether all are.

@@ -37,7 +37,7 @@ func BenchmarkAppend(b *testing.B) {
 					must(b, second(s.FlushJournal()))
 					must(b, s.writeAll())
 					if s.CheckpointDue() {
-						l.Trim(l.Next().BaseOffset)
+						l.Trim(l.Next().BaseOffset, 0)
 						must(b, s.Checkpoint())
 					}
 				}

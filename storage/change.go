@@ -67,7 +67,7 @@ func (c *change) frame(f Frame) {
 		invariant.Check(false, "log %d: the bytes of frame %d are not what its header says: %v", c.log.id, f.Header.Index, err)
 	}
 	a := &c.next.active
-	if a.number != 0 && !a.empty() && (a.size+int64(h.Size) > c.log.settings.SegmentBytes || h.NextOffset()-a.base.offset > maxSegmentOffsets) {
+	if c.full(h, f.Bytes) {
 		c.roll()
 	}
 	if a.number == 0 {
@@ -86,6 +86,27 @@ func (c *change) frame(f Frame) {
 		f.Buffer.Retain()
 		c.buffers = append(c.buffers, f.Buffer)
 	}
+}
+
+// full says whether a frame begins the next segment: the active one would become too
+// large, or has grown too old, or the frame is a TRIM that gives up all records there are,
+// so that their segments can go whole. One without records never grows old.
+func (c *change) full(h batch.Header, frame []byte) bool {
+	a, settings := &c.next.active, c.log.settings.Load()
+	switch {
+	case a.number == 0 || a.empty():
+		return false
+	case a.size+int64(h.Size) > settings.SegmentBytes, h.NextOffset()-a.base.offset > maxSegmentOffsets:
+		return true
+	case a.base.offset == a.end.offset:
+		return false
+	case settings.SegmentTime > 0 && h.AppendTime-c.next.index[0].appendTime >= settings.SegmentTime.Milliseconds():
+		return true
+	case h.Kind == batch.Trim:
+		start, err := batch.ParseTrim(h.Payload(frame))
+		return err == nil && start >= a.end.offset
+	}
+	return false
 }
 
 func (c *change) write(p piece) {

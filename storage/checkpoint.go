@@ -111,11 +111,12 @@ func (c *snapshot) copy(g *ledger) {
 }
 
 // withCommit is a durable state with what was applied since. That may be stored if the
-// entries are durable, and no change of the conf that is not (W3): the owner appends
-// such a change before it tells of the entry.
+// entries are durable, and so is what applying them changed: the conf (W3) and the head.
+// The owner submits such a change before it tells of the entry.
 func (s *state) withCommit(l *Log) *state {
 	commit := min(l.commit(), s.end().index)
-	if commit <= s.hard.Commit || l.current.Load().confAt != s.confAt {
+	now := l.current.Load()
+	if commit <= s.hard.Commit || now.confAt != s.confAt || now.head != s.head {
 		return s
 	}
 	next := *s

@@ -1,17 +1,22 @@
 package storage
 
 import (
+	"time"
+
 	storagev1 "github.com/almadia/almadia/gen/go/almadia/storage/v1"
 )
 
 // The messages of package storagev1 and the types they stand for.
 
 func encodeSettings(s Settings) *storagev1.LogSettings {
-	return &storagev1.LogSettings{SegmentBytes: s.SegmentBytes}
+	return &storagev1.LogSettings{SegmentBytes: s.SegmentBytes, SegmentTimeMs: s.SegmentTime.Milliseconds()}
 }
 
 func decodeSettings(m *storagev1.LogSettings) Settings {
-	return Settings{SegmentBytes: m.GetSegmentBytes()}
+	return Settings{
+		SegmentBytes: m.GetSegmentBytes(),
+		SegmentTime:  time.Duration(m.GetSegmentTimeMs()) * time.Millisecond,
+	}
 }
 
 func encodeSegment(s segment) *storagev1.SegmentState {
@@ -63,7 +68,7 @@ func encodeLog(l *Log, s *state) *storagev1.LogState {
 	m := &storagev1.LogState{
 		LogId:     uint64(l.id),
 		ReplicaId: uint64(l.replica),
-		Settings:  encodeSettings(l.settings),
+		Settings:  encodeSettings(l.Settings()),
 		Hard: &storagev1.LogHardState{
 			Term: uint64(s.hard.Term), Vote: uint64(s.hard.Vote),
 			Commit: uint64(s.hard.Commit), Lead: uint64(s.hard.Lead),

@@ -121,7 +121,7 @@ func own(t *testing.T, l *Log, applied *atomic.Int64) {
 			}
 		}
 		if end := applied.Load(); rng.IntN(10) == 0 && end > 40 {
-			l.Trim(Offset(end - 40))
+			l.Trim(Offset(end-40), 0)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package storage
 import (
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/almadia/almadia/storage/batch"
 	"github.com/almadia/almadia/storage/journal"
@@ -68,11 +69,14 @@ func (c Config) journal(id identity) journal.Config {
 	}
 }
 
-// Settings of a log, fixed when it is created.
+// Settings of a log say when a segment file is followed by the next. See Log.Configure.
 type Settings struct {
-	// SegmentBytes is the size at which a segment file is followed by the next, in
+	// SegmentBytes is the size at which a segment is followed by the next, in
 	// bytes. A frame larger than that has a file of its own. 0: 128 MiB; at most 1 GiB.
 	SegmentBytes int64
+	// SegmentTime is the age, by append times, at which a segment with records in it
+	// is followed by the next. 0: no age.
+	SegmentTime time.Duration
 }
 
 func (s Settings) checked() (Settings, error) {
@@ -81,6 +85,9 @@ func (s Settings) checked() (Settings, error) {
 	}
 	if s.SegmentBytes < 0 || s.SegmentBytes > maxSegmentBytes {
 		return s, fmt.Errorf("segment size of %d bytes: want 1 to %d", s.SegmentBytes, maxSegmentBytes)
+	}
+	if s.SegmentTime < 0 {
+		return s, fmt.Errorf("segment age of %v: want 0 or more", s.SegmentTime)
 	}
 	return s, nil
 }

@@ -104,7 +104,7 @@ func (r *rig) story() {
 	r.commit(r.now()[0])
 	m := *r.now()[0]
 	m.start, m.hard.Commit = 3, r.applied[m.dir()]
-	r.s.Log(0).Trim(3)
+	r.s.Log(0).Trim(3, m.hard.Commit)
 	r.worlds = append(r.worlds, r.now().with(0, &m))
 	flush()
 	r.used = map[LogID]ReplicaID{1: 1}

@@ -47,7 +47,7 @@ type Log struct {
 	store    *Store
 	id       LogID
 	replica  ReplicaID
-	settings Settings
+	settings atomic.Pointer[Settings]
 
 	current atomic.Pointer[state]
 	applied atomic.Uint64
@@ -66,8 +66,21 @@ func (l *Log) ID() LogID { return l.id }
 // Replica is the replica that lives here.
 func (l *Log) Replica() ReplicaID { return l.replica }
 
-// Settings are those it was created with.
-func (l *Log) Settings() Settings { return l.settings }
+// Settings are those that hold for the next frame.
+func (l *Log) Settings() Settings { return *l.settings.Load() }
+
+// Configure changes the settings, for frames appended from now on. They are durable with
+// the next checkpoint: whoever means them to last says them again when the log is opened.
+func (l *Log) Configure(settings Settings) error {
+	settings, err := settings.checked()
+	if err != nil {
+		return fmt.Errorf("configure log %d: %w", l.id, err)
+	}
+	if settings != l.Settings() {
+		l.settings.Store(&settings)
+	}
+	return nil
+}
 
 func (l *Log) dir() string { return l.store.cfg.Dir + "/" + logsDir + "/" + logDir(l.id, l.replica) }
 
@@ -146,13 +159,16 @@ func (l *Log) SetCommit(i Index) {
 func (l *Log) commit() Index { return Index(l.applied.Load()) }
 
 // Trim moves the log start, if it is before start, and lets go of whole segments that
-// are below it and whose entries are applied, as told by SetCommit. Durable with the
-// next sync, which it causes.
-func (l *Log) Trim(start Offset) {
+// are below it and whose entries are applied. It takes the applied index as SetCommit
+// does, and makes it durable with the start, in the next sync, which it causes: a log that
+// remembers that a trim was applied remembers the trim.
+func (l *Log) Trim(start Offset, applied Index) {
+	defer l.SetCommit(applied) // not before: see state.withCommit
 	if l.refusal() != nil {
 		return
 	}
 	c := l.begin()
+	c.next.hard.Commit = max(c.next.hard.Commit, applied)
 	end := c.next.end().offset
 	invariant.Check(start <= end, "log %d: trim to offset %d, but the log ends at %d", l.id, start, end)
 	if c.trim(start); len(c.records) > 0 {

@@ -122,8 +122,7 @@ func TestBounds(t *testing.T) {
 		f.append(Index(i), 1+Term(i/2), records(2, 60))
 	}
 	f.flush()
-	f.log.SetCommit(5)
-	f.log.Trim(5) // two frames and a half
+	f.log.Trim(5, 5) // two frames and a half
 	f.flush()
 
 	l := f.log
@@ -180,8 +179,7 @@ func TestTrimKeepsWhatIsNotApplied(t *testing.T) {
 		{3, 2, 4},
 		{4, 3, 4}, // the last segment stays
 	} {
-		f.log.SetCommit(c.applied)
-		f.log.Trim(c.start)
+		f.log.Trim(c.start, c.applied)
 		if first := f.log.First(); first != c.first || f.log.Start() != c.start {
 			t.Errorf("applied %d, trim to %d: first entry %d, start %d", c.applied, c.start, first, f.log.Start())
 		}
@@ -226,9 +224,8 @@ func TestOffsetAt(t *testing.T) {
 		}
 	}
 	check()
-	f.log.SetCommit(400)
 	for _, start := range []Offset{101, 500, 1000} {
-		f.log.Trim(start)
+		f.log.Trim(start, 400)
 		check()
 	}
 	f.reopen()
@@ -498,7 +495,7 @@ func TestWrongAppends(t *testing.T) {
 		},
 		"a commit beyond the end":  func() { f.log.Append(Append{Hard: &HardState{Term: 2, Commit: 3}}, nil) },
 		"applied beyond the end":   func() { f.log.SetCommit(3) },
-		"a trim beyond the end":    func() { f.log.Trim(4) },
+		"a trim beyond the end":    func() { f.log.Trim(4, 0) },
 		"a frame behind a bad one": func() { f.log.Append(Append{Frames: append(slices.Clone(good.Frames), good.Frames...)}, nil) },
 	} {
 		func() {

@@ -119,8 +119,7 @@ func TestUnlinkWaitsForReaders(t *testing.T) {
 	first := f.log.current.Load().sealed[0]
 	h, err := f.handles.acquire(first.file, reading)
 	must(t, err)
-	f.log.SetCommit(6)
-	f.log.Trim(6)
+	f.log.Trim(6, 6)
 	f.flush()
 	must(t, f.Checkpoint())
 	if there, err := exists(f.mem, first.file.path); !there || err != nil {

@@ -399,7 +399,7 @@ func (r *rig) trim(m *model) {
 	next.start += 1 + Offset(r.rng.IntN(int(end-m.start)))
 	next.hard.Commit = applied
 	r.note("trim %d to %d", m.id, next.start)
-	r.s.Log(m.id).Trim(next.start)
+	r.s.Log(m.id).Trim(next.start, applied)
 	r.worlds = append(r.worlds, r.now().with(m.id, &next)) // not acknowledged by itself
 }
 

@@ -131,7 +131,9 @@ func (s *Store) Create(id LogID, replica ReplicaID, conf []byte, settings Settin
 }
 
 func (s *Store) newLog(id LogID, replica ReplicaID, settings Settings) *Log {
-	return &Log{store: s, id: id, replica: replica, settings: settings}
+	l := &Log{store: s, id: id, replica: replica}
+	l.settings.Store(&settings)
+	return l
 }
 
 func (s *Store) admit(l *Log) error {

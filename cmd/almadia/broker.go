@@ -46,6 +46,7 @@ func brokerStart() *cobra.Command {
 	listenFlags(c, &cfg)
 	c.Flags().StringVar(&cfg.Advertise, "advertise", "", "host:port told to clients; default: the listen address")
 	c.Flags().Uint64Var(&cfg.NodeID, "node-id", 1, "number of this broker, kept for ever")
+	c.Flags().DurationVar(&cfg.RetentionInterval, "retention-interval", 10*time.Second, "how often to look for what topics need not keep any more")
 	c.Flags().BoolVar(&cfg.Insecure, "insecure", false, "serve without TLS and authentication on an address that is not loopback")
 	c.Flags().StringVar(&logFormat, "log-format", "auto", "text, json, or auto: text on a terminal")
 	if err := c.MarkFlagRequired("data-dir"); err != nil {

@@ -98,7 +98,7 @@ func TestAPanicEndsOneCall(t *testing.T) {
 }
 
 func TestEveryMethodOfTheContractIsServed(t *testing.T) {
-	want := map[string]int{"almadia.v1.ProduceService": 2, "almadia.v1.FetchService": 4, "almadia.v1.TopicService": 4, "almadia.v1.ClusterService": 1}
+	want := map[string]int{"almadia.v1.ProduceService": 2, "almadia.v1.FetchService": 4, "almadia.v1.TopicService": 6, "almadia.v1.ClusterService": 4}
 	services := almadiav1.File_almadia_v1_produce_service_proto.Services().Len() + almadiav1.File_almadia_v1_fetch_service_proto.Services().Len() +
 		almadiav1.File_almadia_v1_topic_service_proto.Services().Len() + almadiav1.File_almadia_v1_cluster_service_proto.Services().Len()
 	if services != len(want) {

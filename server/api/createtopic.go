@@ -16,17 +16,19 @@ func (s *Service) CreateTopic(ctx context.Context, in *almadiav1.CreateTopicRequ
 	if err := checkNewTopic(in.Topic); err != nil {
 		return nil, err
 	}
+	config, err := parseConfig(in.Topic.Config)
+	if err != nil {
+		return nil, err
+	}
 	ctx, cancel := answerBefore(ctx, topicTimeout)
 	defer cancel()
 	spec := controller.Spec{
 		Name:              in.Topic.Name,
 		Partitions:        in.Topic.PartitionCount,
 		ReplicationFactor: in.Topic.ReplicationFactor,
+		Config:            config,
+		Labels:            in.Topic.Labels,
 		ValidateOnly:      in.ValidateOnly,
-	}
-	var err error
-	if spec.Config, err = parseConfig(in.Topic.Config); err != nil {
-		return nil, err
 	}
 	t, err := s.controller.CreateTopic(ctx, spec)
 	if err != nil {
@@ -47,6 +49,7 @@ func checkNewTopic(t *almadiav1.Topic) error {
 	for field, set := range map[string]bool{
 		"topic.topic_id":         len(t.TopicId) > 0,
 		"topic.create_time":      t.CreateTime != nil,
+		"topic.etag":             t.Etag != "",
 		"topic.partitions":       len(t.Partitions) > 0,
 		"topic.effective_config": t.EffectiveConfig != nil,
 	} {

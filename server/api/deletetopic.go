@@ -15,7 +15,7 @@ func (s *Service) DeleteTopic(ctx context.Context, in *almadiav1.DeleteTopicRequ
 	}
 	ctx, cancel := answerBefore(ctx, topicTimeout)
 	defer cancel()
-	err := s.controller.DeleteTopic(ctx, in.Topic)
+	err := s.controller.DeleteTopic(ctx, in.Topic, in.Etag)
 	if errors.Is(err, meta.ErrTopicNotFound) {
 		err = &unknownTopicError{in.Topic}
 	}

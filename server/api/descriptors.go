@@ -31,20 +31,25 @@ func descriptors() []*grpc.ServiceDesc {
 }
 
 var unaryHandlers = map[string]grpc.MethodHandler{
-	almadiav1.ProduceService_Produce_FullMethodName:    unary(almadiav1.ProduceService_Produce_FullMethodName, decodeProduce, (*Service).Produce),
-	almadiav1.FetchService_Fetch_FullMethodName:        unary(almadiav1.FetchService_Fetch_FullMethodName, decode[almadiav1.FetchRequest], (*Service).Fetch),
-	almadiav1.FetchService_ListOffsets_FullMethodName:  unary(almadiav1.FetchService_ListOffsets_FullMethodName, decode[almadiav1.ListOffsetsRequest], (*Service).ListOffsets),
-	almadiav1.TopicService_CreateTopic_FullMethodName:  unary(almadiav1.TopicService_CreateTopic_FullMethodName, decodeAdmin[almadiav1.CreateTopicRequest], (*Service).CreateTopic),
-	almadiav1.TopicService_GetTopic_FullMethodName:     unary(almadiav1.TopicService_GetTopic_FullMethodName, decodeAdmin[almadiav1.GetTopicRequest], (*Service).GetTopic),
-	almadiav1.TopicService_ListTopics_FullMethodName:   unary(almadiav1.TopicService_ListTopics_FullMethodName, decodeAdmin[almadiav1.ListTopicsRequest], (*Service).ListTopics),
-	almadiav1.TopicService_DeleteTopic_FullMethodName:  unary(almadiav1.TopicService_DeleteTopic_FullMethodName, decodeAdmin[almadiav1.DeleteTopicRequest], (*Service).DeleteTopic),
-	almadiav1.ClusterService_GetCluster_FullMethodName: unary(almadiav1.ClusterService_GetCluster_FullMethodName, decodeAdmin[almadiav1.GetClusterRequest], (*Service).GetCluster),
+	almadiav1.ProduceService_Produce_FullMethodName:     unary(almadiav1.ProduceService_Produce_FullMethodName, decodeProduce, (*Service).Produce),
+	almadiav1.FetchService_Fetch_FullMethodName:         unary(almadiav1.FetchService_Fetch_FullMethodName, decode[almadiav1.FetchRequest], (*Service).Fetch),
+	almadiav1.FetchService_ListOffsets_FullMethodName:   unary(almadiav1.FetchService_ListOffsets_FullMethodName, decode[almadiav1.ListOffsetsRequest], (*Service).ListOffsets),
+	almadiav1.TopicService_CreateTopic_FullMethodName:   unary(almadiav1.TopicService_CreateTopic_FullMethodName, decodeAdmin[almadiav1.CreateTopicRequest], (*Service).CreateTopic),
+	almadiav1.TopicService_GetTopic_FullMethodName:      unary(almadiav1.TopicService_GetTopic_FullMethodName, decodeAdmin[almadiav1.GetTopicRequest], (*Service).GetTopic),
+	almadiav1.TopicService_ListTopics_FullMethodName:    unary(almadiav1.TopicService_ListTopics_FullMethodName, decodeAdmin[almadiav1.ListTopicsRequest], (*Service).ListTopics),
+	almadiav1.TopicService_UpdateTopic_FullMethodName:   unary(almadiav1.TopicService_UpdateTopic_FullMethodName, decodeAdmin[almadiav1.UpdateTopicRequest], (*Service).UpdateTopic),
+	almadiav1.TopicService_DeleteTopic_FullMethodName:   unary(almadiav1.TopicService_DeleteTopic_FullMethodName, decodeAdmin[almadiav1.DeleteTopicRequest], (*Service).DeleteTopic),
+	almadiav1.TopicService_DeleteRecords_FullMethodName: unary(almadiav1.TopicService_DeleteRecords_FullMethodName, decode[almadiav1.DeleteRecordsRequest], (*Service).DeleteRecords),
+	almadiav1.ClusterService_GetRouting_FullMethodName:  unary(almadiav1.ClusterService_GetRouting_FullMethodName, decode[almadiav1.GetRoutingRequest], (*Service).GetRouting),
+	almadiav1.ClusterService_GetConfig_FullMethodName:   unary(almadiav1.ClusterService_GetConfig_FullMethodName, decodeAdmin[almadiav1.GetConfigRequest], (*Service).GetConfig),
+	almadiav1.ClusterService_GetCluster_FullMethodName:  unary(almadiav1.ClusterService_GetCluster_FullMethodName, decodeAdmin[almadiav1.GetClusterRequest], (*Service).GetCluster),
 }
 
 var streamHandlers = map[string]grpc.StreamHandler{
 	almadiav1.ProduceService_ProduceStream_FullMethodName: converse((*Service).ProduceStream),
 	almadiav1.FetchService_Consume_FullMethodName:         converse((*Service).Consume),
 	almadiav1.FetchService_Tail_FullMethodName:            push(decode[almadiav1.TailRequest], (*Service).Tail),
+	almadiav1.ClusterService_WatchRouting_FullMethodName:  push(decode[almadiav1.WatchRoutingRequest], (*Service).WatchRouting),
 }
 
 // derive gives a description its handlers. The generated interface of the service does not

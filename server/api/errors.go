@@ -86,6 +86,9 @@ func (e *codecError) Error() string {
 	return fmt.Sprintf("topic %q takes no batch with codec %s", e.Topic, e.Codec)
 }
 
+// trimRangeError: a log start cannot be moved there.
+type trimRangeError struct{ *partition.OutOfRangeError }
+
 // tightError: what comes next does not fit into a response of max_bytes.
 type tightError struct{ Required, Limit int }
 
@@ -155,6 +158,9 @@ var rules = []rule{
 	{almadiav1.ErrorReason_ERROR_REASON_OUT_OF_CAPACITY, codes.ResourceExhausted, is(controller.ErrFull),
 		false, 0, "delete topics that nobody needs, or create this one with fewer partitions"},
 
+	{almadiav1.ErrorReason_ERROR_REASON_OFFSET_OUT_OF_RANGE, codes.OutOfRange,
+		as(func(e *trimRangeError) facts { return rangeFacts(e.OutOfRangeError) }),
+		false, 0, "drop what is below an offset up to {high_watermark}"},
 	{almadiav1.ErrorReason_ERROR_REASON_OFFSET_OUT_OF_RANGE, codes.OutOfRange, as(rangeFacts),
 		false, 0, "read from {log_start_offset} to {high_watermark}, or say where to go instead with options.reset"},
 	{almadiav1.ErrorReason_ERROR_REASON_RESPONSE_TOO_LARGE, codes.ResourceExhausted, as(tightFacts),
@@ -166,6 +172,8 @@ var rules = []rule{
 		false, 0, "see: almadia topic list"},
 	{almadiav1.ErrorReason_ERROR_REASON_PARTITION_NOT_FOUND, codes.NotFound, as(partitionFacts),
 		false, 0, "see: almadia topic describe {topic}"},
+	{almadiav1.ErrorReason_ERROR_REASON_ETAG_MISMATCH, codes.FailedPrecondition, is(controller.ErrEtag),
+		false, 0, "read it again, and decide anew"},
 	{almadiav1.ErrorReason_ERROR_REASON_ALREADY_EXISTS, codes.AlreadyExists, is(meta.ErrTopicExists),
 		false, 0, "see: almadia topic list"},
 	{almadiav1.ErrorReason_ERROR_REASON_ACCESS_DENIED, codes.PermissionDenied, is(meta.ErrInternalName),

@@ -43,6 +43,8 @@ var samples = []struct {
 	{partition.ErrOverloaded, almadiav1.ErrorReason_ERROR_REASON_OUT_OF_CAPACITY, codes.ResourceExhausted, "write less"},
 	{controller.ErrFull, almadiav1.ErrorReason_ERROR_REASON_OUT_OF_CAPACITY, codes.ResourceExhausted, "fewer partitions"},
 	{&partition.OutOfRangeError{Asked: 1 << 62, Start: 1<<62 - 2, End: 1<<62 - 1}, almadiav1.ErrorReason_ERROR_REASON_OFFSET_OUT_OF_RANGE, codes.OutOfRange, "read from 4611686018427387902 to 4611686018427387903"},
+	{&trimRangeError{&partition.OutOfRangeError{Asked: 9, Start: 2, End: 7}}, almadiav1.ErrorReason_ERROR_REASON_OFFSET_OUT_OF_RANGE, codes.OutOfRange, "offset up to 7"},
+	{controller.ErrEtag, almadiav1.ErrorReason_ERROR_REASON_ETAG_MISMATCH, codes.FailedPrecondition, "read it again"},
 	{&tightError{Required: 2_000_000, Limit: 1_000}, almadiav1.ErrorReason_ERROR_REASON_RESPONSE_TOO_LARGE, codes.ResourceExhausted, "max_bytes of at least 2000000"},
 	{&unknownTopicError{"orders"}, almadiav1.ErrorReason_ERROR_REASON_TOPIC_NOT_FOUND, codes.NotFound, "almadia topic create orders --partitions 1"},
 	{&unknownTopicError{longest}, almadiav1.ErrorReason_ERROR_REASON_TOPIC_NOT_FOUND, codes.NotFound, ""},

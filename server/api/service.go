@@ -29,7 +29,7 @@ func beat(silence time.Duration) time.Duration { return silence * 2 / 3 }
 // It is part of the time that a stop takes.
 const noticeTime = 100 * time.Millisecond
 
-// Config is what a Service needs. All but the last two are required.
+// Config is what a Service needs. All but the last three are required.
 type Config struct {
 	Node       meta.NodeID // this broker
 	Metadata   *meta.Machine
@@ -42,6 +42,8 @@ type Config struct {
 	AutoCreateTopics bool
 	// Heartbeat bounds the silence of streams that push; 0: 10 s.
 	Heartbeat time.Duration
+	// Settings are what GetConfig tells, by name.
+	Settings []Setting
 }
 
 // Service answers the calls of almadia.v1. Its methods are used by many goroutines at once.
@@ -55,6 +57,7 @@ type Service struct {
 	autoCreate bool
 	heartbeat  time.Duration
 	initTime   time.Duration // see initTime
+	settings   []Setting
 
 	sticky   *sticky
 	health   *health.Server
@@ -74,6 +77,7 @@ func New(cfg Config) *Service {
 		metrics:    cfg.Metrics,
 		autoCreate: cfg.AutoCreateTopics,
 		heartbeat:  cmp.Or(cfg.Heartbeat, beat(maxSilence)),
+		settings:   cfg.Settings,
 		initTime:   initTime,
 		sticky:     newSticky(time.Now, rand.Int32N),
 		health:     health.NewServer(),

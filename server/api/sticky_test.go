@@ -72,7 +72,7 @@ func TestStickyPrefersPartitionsThatLead(t *testing.T) {
 func TestStickyForgetsDeletedTopics(t *testing.T) {
 	first, second, third := topicOf("a", 1, 1), topicOf("b", 1, 2), topicOf("c", 1, 3)
 	before := imageOf(t, meta.CreateTopic(first), meta.CreateTopic(second))
-	after := imageOf(t, meta.CreateTopic(first), meta.CreateTopic(second), meta.CreateTopic(third), meta.DeleteTopic(first.ID), meta.DeleteTopic(second.ID))
+	after := imageOf(t, meta.CreateTopic(first), meta.CreateTopic(second), meta.CreateTopic(third), meta.DeleteTopic(first.ID, 0), meta.DeleteTopic(second.ID, 0))
 	s := newSticky(time.Now, func(int32) int32 { return 0 })
 	all := func(int32) bool { return true }
 	s.pick(before, first, 1, all)

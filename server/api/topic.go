@@ -9,15 +9,20 @@ import (
 
 // describe is a topic as clients see it, without its partitions.
 func describe(t *meta.Topic) *almadiav1.Topic {
-	return &almadiav1.Topic{
+	described := &almadiav1.Topic{
 		Name:              t.Name,
 		PartitionCount:    int32(len(t.Partitions)),
 		ReplicationFactor: int32(len(t.Partitions[0].Replicas)),
 		Config:            describeConfig(t.Config),
+		Labels:            t.Labels,
 		TopicId:           t.ID[:],
 		CreateTime:        timestamppb.New(t.CreateTime),
 		EffectiveConfig:   describeEffective(t.Config),
 	}
+	if t.Version > 0 { // else it is one that could be
+		described.Etag = t.Etag()
+	}
+	return described
 }
 
 // describeWhole is describe with the partitions.

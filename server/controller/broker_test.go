@@ -53,7 +53,7 @@ func start(t *testing.T, fs vfs.FS) (*broker, error) {
 	b.machine = meta.NewMachine(func(*meta.Image) {})
 	b.set = partition.NewSet(1, b.host, b.store)
 	created := uint64(time.Now().UnixNano())
-	b.controller = New(b.machine, b.set.Await, time.Now, func() (id [16]byte) {
+	b.controller = New(b.machine, b.set.AwaitFrom, time.Now, func() (id [16]byte) {
 		created++
 		binary.BigEndian.PutUint64(id[:], created)
 		return id
@@ -134,7 +134,7 @@ func (b *broker) create(spec Spec) (t *meta.Topic, err error) {
 }
 
 func (b *broker) delete(name string) error {
-	return b.call(func() error { return b.controller.DeleteTopic(b.ctx, name) })
+	return b.call(func() error { return b.controller.DeleteTopic(b.ctx, name, "") })
 }
 
 // write appends a record to a partition of a topic.

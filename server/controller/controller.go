@@ -1,11 +1,11 @@
 // Package controller decides on the metadata leader: which topics there may be, where
 // their partitions are placed, and who belongs to the cluster. It holds no state but the
-// order of creations: all that it decides becomes a command of the metadata log, and only
+// order of changes: all that it decides becomes a command of the metadata log, and only
 // what the log says is true.
 //
-// It starts no goroutine and reads no clock of its own. The partitions of a new topic are
-// brought up by whoever calls partition.Set.Sync when the image has changed; CreateTopic
-// only waits for that.
+// It starts no goroutine and reads no clock of its own. New partitions are brought up
+// by whoever calls partition.Set.Sync when the image has changed; CreateTopic and
+// UpdateTopic only wait for that.
 package controller
 
 import (
@@ -20,25 +20,25 @@ import (
 // Controller is used by many goroutines at once.
 type Controller struct {
 	machine *meta.Machine
-	await   func(context.Context, *meta.Topic) error
+	await   func(ctx context.Context, t *meta.Topic, first int) error
 	now     func() time.Time
 	newID   func() [16]byte
 
-	// creating holds a token while a topic is created: each takes the log ids that the
-	// creation before it left.
-	creating chan struct{}
+	// changing holds a token while a topic is created or grows: each takes the log ids that
+	// the one before it left.
+	changing chan struct{}
 }
 
-// New makes a controller. await waits until the partitions of a new topic that are placed
-// on this broker have ready leaders (partition.Set.Await). now is the broker's clock; newID
+// New makes a controller. await waits until the partitions of a topic from the first on
+// that are placed on this broker have ready leaders (partition.Set.AwaitFrom). now is the broker's clock; newID
 // gives unique ids for topics.
-func New(machine *meta.Machine, await func(context.Context, *meta.Topic) error, now func() time.Time, newID func() [16]byte) *Controller {
+func New(machine *meta.Machine, await func(ctx context.Context, t *meta.Topic, first int) error, now func() time.Time, newID func() [16]byte) *Controller {
 	return &Controller{
 		machine:  machine,
 		await:    await,
 		now:      now,
 		newID:    newID,
-		creating: make(chan struct{}, 1),
+		changing: make(chan struct{}, 1),
 	}
 }
 

@@ -102,6 +102,17 @@ func (l *ledger) act(b *broker, rng *rand.Rand) {
 		if err := b.delete(name); err != nil {
 			l.unsure[name] = true
 		}
+	case topic != nil && rng.IntN(10) == 0 && len(topic.Partitions) < 6:
+		grown, err := b.update(Change{Name: name, Edit: to(func(d *Draft) {
+			d.Partitions++
+			d.Labels = map[string]string{"at": fmt.Sprint(rng.Uint32())}
+		})})
+		if err == nil {
+			l.topics[name] = grown
+		} else { // it is there for sure, before or after the change
+			delete(l.topics, name)
+			l.unsure[name] = true
+		}
 	case topic != nil:
 		number, value := rng.IntN(len(topic.Partitions)), fmt.Sprint("value ", rng.Uint32())
 		if at, err := b.write(topic, number, value); err == nil {

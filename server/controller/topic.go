@@ -22,8 +22,13 @@ const (
 	maxNodeID = 1<<31 - 1 // clients see an int32
 )
 
-// ErrFull: the cluster holds as many replicas of partitions as it may. Nothing was created.
-var ErrFull = errors.New("the cluster's brokers hold as many partitions as they may")
+// Errors of changes that were not made.
+var (
+	// ErrFull: the cluster holds as many replicas of partitions as it may.
+	ErrFull = errors.New("the cluster's brokers hold as many partitions as they may")
+	// ErrEtag: the topic is not of the version that the caller named.
+	ErrEtag = errors.New("topic has changed since it was read")
+)
 
 // FieldError names what is wrong with a request. Field is that of Spec or meta.Broker in the
 // protobuf spelling, as in "partition_count".
@@ -37,7 +42,8 @@ type Spec struct {
 	Partitions        int32 // 1 to MaxPartitions
 	ReplicationFactor int32 // odd, at most MaxReplicationFactor and the number of brokers; 0: the cluster chooses
 	Config            meta.TopicConfig
-	ValidateOnly      bool // create nothing
+	Labels            map[string]string // see checkLabels
+	ValidateOnly      bool              // create nothing
 }
 
 // validate checks what can be checked without the metadata.
@@ -50,6 +56,9 @@ func (s *Spec) validate() error {
 	}
 	if r := s.ReplicationFactor; r != 0 && (r < 0 || r > MaxReplicationFactor || r%2 == 0) {
 		return &FieldError{"replication_factor", fmt.Sprintf("is %d, must be 0 or an odd number up to %d", r, MaxReplicationFactor)}
+	}
+	if err := checkLabels(s.Labels); err != nil {
+		return err
 	}
 	return s.Config.Validate()
 }
@@ -80,7 +89,7 @@ func (c *Controller) CreateTopic(ctx context.Context, spec Spec) (*meta.Topic, e
 	if spec.ValidateOnly {
 		return t, nil
 	}
-	if err := c.await(ctx, t); err != nil {
+	if err := c.await(ctx, t, 0); err != nil {
 		return nil, fmt.Errorf("create topic %q: it exists, but is not ready: %w: %w", spec.Name, raft.ErrUnknown, err)
 	}
 	return t, nil
@@ -91,12 +100,11 @@ func (c *Controller) create(ctx context.Context, spec Spec) (*meta.Topic, error)
 	if err := c.machine.Ready(ctx); err != nil {
 		return nil, err
 	}
-	select {
-	case c.creating <- struct{}{}:
-		defer func() { <-c.creating }()
-	case <-ctx.Done():
-		return nil, fmt.Errorf("%w: %w", meta.ErrNotReady, context.Cause(ctx))
+	done, err := c.turn(ctx)
+	if err != nil {
+		return nil, err
 	}
+	defer done()
 	for im := c.machine.Image(); ; {
 		t, err := c.plan(im, spec)
 		if err != nil || spec.ValidateOnly {
@@ -115,6 +123,16 @@ func (c *Controller) create(ctx context.Context, spec Spec) (*meta.Topic, error)
 	}
 }
 
+// turn waits until no other change is under way; done ends this one.
+func (c *Controller) turn(ctx context.Context) (done func(), err error) {
+	select {
+	case c.changing <- struct{}{}:
+		return func() { <-c.changing }, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("%w: %w", meta.ErrNotReady, context.Cause(ctx))
+	}
+}
+
 // plan makes the topic for an image.
 func (c *Controller) plan(im *meta.Image, spec Spec) (*meta.Topic, error) {
 	if im.Topic(spec.Name) != nil {
@@ -124,44 +142,74 @@ func (c *Controller) plan(im *meta.Image, spec Spec) (*meta.Topic, error) {
 	if err != nil {
 		return nil, err
 	}
-	replicas := replicaCount(im) + int(spec.Partitions)*factor
-	if replicas > MaxReplicasPerBroker*len(im.Brokers()) {
-		return nil, ErrFull
+	partitions, err := placeAll(im, int(spec.Partitions), factor)
+	if err != nil {
+		return nil, err
 	}
-	t := &meta.Topic{
+	return &meta.Topic{
 		ID:         c.newID(),
 		Name:       spec.Name,
 		Config:     spec.Config,
+		Labels:     spec.Labels,
 		CreateTime: c.now(),
-		Partitions: make([]meta.Partition, spec.Partitions),
-	}
-	for i := range t.Partitions {
-		t.Partitions[i] = place(im.NextLog+storage.LogID(i), im.Brokers(), factor)
-	}
-	return t, nil
+		Partitions: partitions,
+	}, nil
 }
 
-// DeleteTopic gives up a topic and its data. It returns once that is decided: the topic is
-// not found from then on, and its files go soon after. Errors: meta.ErrTopicNotFound,
-// *FieldError, meta.ErrInternalName, and those of meta.Machine.Propose.
-func (c *Controller) DeleteTopic(ctx context.Context, name string) error {
-	if err := c.delete(ctx, name); err != nil {
+// placeAll places so many new partitions.
+func placeAll(im *meta.Image, n, factor int) ([]meta.Partition, error) {
+	if replicaCount(im)+n*factor > MaxReplicasPerBroker*len(im.Brokers()) {
+		return nil, ErrFull
+	}
+	partitions := make([]meta.Partition, n)
+	for i := range partitions {
+		partitions[i] = place(im.NextLog+storage.LogID(i), im.Brokers(), factor)
+	}
+	return partitions, nil
+}
+
+// DeleteTopic gives up a topic and its data; with an etag, only if that is still the
+// topic's. It returns once that is decided: the topic is not found from then on, and its
+// files go soon after. Errors: meta.ErrTopicNotFound, ErrEtag, *FieldError,
+// meta.ErrInternalName, and those of meta.Machine.Propose.
+func (c *Controller) DeleteTopic(ctx context.Context, name, etag string) error {
+	if err := c.delete(ctx, name, etag); err != nil {
 		return fmt.Errorf("delete topic %q: %w", name, err)
 	}
 	return nil
 }
 
-func (c *Controller) delete(ctx context.Context, name string) error {
+func (c *Controller) delete(ctx context.Context, name, etag string) error {
 	if err := checkName(name); err != nil {
 		return err
 	}
 	if err := c.machine.Ready(ctx); err != nil {
 		return err
 	}
-	t := c.machine.Image().Topic(name)
-	if t == nil {
-		return meta.ErrTopicNotFound
+	for im := c.machine.Image(); ; {
+		t, err := find(im, name, etag)
+		if err != nil {
+			return err
+		}
+		version := t.Version
+		if etag == "" {
+			version = 0
+		}
+		im, err = c.machine.Propose(ctx, meta.DeleteTopic(t.ID, version))
+		if !errors.Is(err, meta.ErrStale) {
+			return err
+		}
 	}
-	_, err := c.machine.Propose(ctx, meta.DeleteTopic(t.ID))
-	return err
+}
+
+// find finds the topic of a name, and of an etag if one is given.
+func find(im *meta.Image, name, etag string) (*meta.Topic, error) {
+	t := im.Topic(name)
+	switch {
+	case t == nil:
+		return nil, meta.ErrTopicNotFound
+	case etag != "" && etag != t.Etag():
+		return nil, ErrEtag
+	}
+	return t, nil
 }

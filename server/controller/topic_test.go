@@ -271,7 +271,7 @@ func TestNothingIsDecidedWithoutALeader(t *testing.T) {
 		_, create := c.CreateTopic(ctx, Spec{Name: "a", Partitions: 1})
 		for _, err := range []error{
 			create,
-			c.DeleteTopic(ctx, "a"),
+			c.DeleteTopic(ctx, "a", ""),
 			c.EnsureCluster(ctx, "c"),
 			c.RegisterBroker(ctx, meta.Broker{ID: 1, Endpoint: "a:1"}),
 		} {

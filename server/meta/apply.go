@@ -27,6 +27,8 @@ func (im *Image) Apply(at storage.Index, cmd *metav1.Command) (*Image, error) {
 		return &next, next.createTopic(c.CreateTopic)
 	case *metav1.Command_DeleteTopic:
 		return &next, next.deleteTopic(c.DeleteTopic)
+	case *metav1.Command_UpdateTopic:
+		return &next, next.updateTopic(c.UpdateTopic)
 	default:
 		return nil, fmt.Errorf("apply command %d: %w", at, ErrUnknownCommand)
 	}
@@ -71,20 +73,28 @@ func (im *Image) createTopic(c *metav1.CreateTopic) error {
 	if err := checkCreateTopic(c); err != nil {
 		return err
 	}
-	t := topicOf(c)
+	t := topicOf(c, im.Version)
 	atName, nameUsed := im.findName(t.Name)
 	atID, idUsed := im.findID(t.ID)
 	if nameUsed || idUsed {
 		return ErrTopicExists
 	}
-	for i, p := range t.Partitions {
-		if p.Log != im.NextLog+storage.LogID(i) {
-			return fmt.Errorf("%w: partition %d asks for log %d, next is %d", ErrStale, i, p.Log, im.NextLog+storage.LogID(i))
-		}
+	if err := im.claim(t.Partitions); err != nil {
+		return err
 	}
-	im.NextLog += storage.LogID(len(t.Partitions))
 	im.byName = inserted(im.byName, atName, t)
 	im.byID = inserted(im.byID, atID, t)
+	return nil
+}
+
+// claim gives new partitions their logs, which must be the next ones.
+func (im *Image) claim(added []Partition) error {
+	for i, p := range added {
+		if p.Log != im.NextLog+storage.LogID(i) {
+			return fmt.Errorf("%w: new partition %d asks for log %d, next is %d", ErrStale, i, p.Log, im.NextLog+storage.LogID(i))
+		}
+	}
+	im.NextLog += storage.LogID(len(added))
 	return nil
 }
 
@@ -98,7 +108,11 @@ func checkCreateTopic(c *metav1.CreateTopic) error {
 	case len(c.GetPartitions()) == 0:
 		return fmt.Errorf("%w: topic without partitions", ErrInvalidCommand)
 	}
-	for i, p := range c.GetPartitions() {
+	return checkPartitions(c.GetPartitions())
+}
+
+func checkPartitions(added []*metav1.Partition) error {
+	for i, p := range added {
 		if len(p.GetReplicas()) == 0 {
 			return fmt.Errorf("%w: partition %d without replicas", ErrInvalidCommand, i)
 		}
@@ -116,19 +130,63 @@ func checkCreateTopic(c *metav1.CreateTopic) error {
 	return nil
 }
 
+func (im *Image) updateTopic(c *metav1.UpdateTopic) error {
+	atID, atName, err := im.find(c.GetTopicId())
+	if err != nil {
+		return err
+	}
+	old := im.byID[atID]
+	if old.Version != storage.Index(c.GetBaseVersion()) {
+		return fmt.Errorf("%w: topic of version %d, the change is for %d", ErrStale, old.Version, c.GetBaseVersion())
+	}
+	if err := checkPartitions(c.GetAddedPartitions()); err != nil {
+		return err
+	}
+	added := partitionsOf(c.GetAddedPartitions())
+	if err := im.claim(added); err != nil {
+		return err
+	}
+	t := *old
+	t.Version = im.Version
+	t.Config, t.Labels = configOf(c.GetConfig()), labelsOf(c.GetLabels())
+	t.Partitions = slices.Concat(old.Partitions, added)
+	im.byID = replaced(im.byID, atID, &t)
+	im.byName = replaced(im.byName, atName, &t)
+	return nil
+}
+
 func (im *Image) deleteTopic(c *metav1.DeleteTopic) error {
-	if len(c.GetTopicId()) != 16 {
-		return fmt.Errorf("%w: topic id of %d bytes", ErrInvalidCommand, len(c.GetTopicId()))
+	atID, atName, err := im.find(c.GetTopicId())
+	if err != nil {
+		return err
 	}
-	atID, found := im.findID([16]byte(c.GetTopicId()))
-	if !found {
-		return ErrTopicNotFound
+	if version, base := im.byID[atID].Version, storage.Index(c.GetBaseVersion()); base != 0 && base != version {
+		return fmt.Errorf("%w: topic of version %d, the deletion is for %d", ErrStale, version, base)
 	}
-	atName, found := im.findName(im.byID[atID].Name)
-	invariant.Check(found, "topic %q has an id and no name", im.byID[atID].Name)
 	im.byID = without(im.byID, atID)
 	im.byName = without(im.byName, atName)
 	return nil
+}
+
+// find finds the topic of a command in both lists.
+func (im *Image) find(id []byte) (atID, atName int, err error) {
+	if len(id) != 16 {
+		return 0, 0, fmt.Errorf("%w: topic id of %d bytes", ErrInvalidCommand, len(id))
+	}
+	atID, found := im.findID([16]byte(id))
+	if !found {
+		return 0, 0, ErrTopicNotFound
+	}
+	atName, found = im.findName(im.byID[atID].Name)
+	invariant.Check(found, "topic %q has an id and no name", im.byID[atID].Name)
+	return atID, atName, nil
+}
+
+// replaced is a copy of s with t in the place of what stands at i.
+func replaced(s []*Topic, i int, t *Topic) []*Topic {
+	s = slices.Clone(s)
+	s[i] = t
+	return s
 }
 
 // inserted is a copy of s with t at i.

@@ -28,6 +28,18 @@ func topicOn(name string, id byte, firstLog storage.LogID, partitions int) *Topi
 	return t
 }
 
+// of is the topic at a version.
+func of(t *Topic, version storage.Index) *Topic {
+	t.Version = version
+	return t
+}
+
+// homeless is the topic with its last partition nowhere.
+func homeless(t *Topic) *Topic {
+	t.Partitions[len(t.Partitions)-1].Replicas = nil
+	return t
+}
+
 // changed is the command that creates a topic after a change to it.
 func changed(t *Topic, change func(*metav1.CreateTopic)) *metav1.Command {
 	cmd := CreateTopic(t)
@@ -56,7 +68,11 @@ func describe(im *Image) string {
 		fmt.Fprintf(&b, "broker %d at %s, %s since %s\n", br.ID, br.Endpoint, br.Version, br.StartTime.Format(time.RFC3339))
 	}
 	for _, t := range im.Topics() {
-		fmt.Fprintf(&b, "topic %s %x: %v\n", t.Name, t.ID[15:], t.Partitions)
+		fmt.Fprintf(&b, "topic %s %x of version %d: %v", t.Name, t.ID[15:], t.Version, t.Partitions)
+		if t.Config != (TopicConfig{}) || len(t.Labels) > 0 {
+			fmt.Fprintf(&b, " %+v %v", t.Config.Effective(), t.Labels)
+		}
+		b.WriteByte('\n')
 	}
 	return b.String()
 }
@@ -71,15 +87,15 @@ func TestApplyTranscript(t *testing.T) {
 		CreateTopic(topicOn("z", 2, 3, 1)),
 		CreateTopic(topicOn("a", 3, 4, 1)),
 		RegisterBroker(Broker{ID: 7, Endpoint: "b:2", Version: "0.2", StartTime: start.Add(time.Hour)}),
-		DeleteTopic([16]byte{15: 1}),
+		DeleteTopic([16]byte{15: 1}, 0),
 		CreateTopic(topicOn("m", 4, 5, 1)),
 	)
 	want := `cluster "c1", next log 6
 broker 2 at a:1, 0.1 since 2024-02-29T12:00:00Z
 broker 7 at b:2, 0.2 since 2024-02-29T13:00:00Z
-topic a 03: [{4 [{1 1}]}]
-topic m 04: [{5 [{1 1}]}]
-topic z 02: [{3 [{1 1}]}]
+topic a 03 of version 6: [{4 [{1 1}]}]
+topic m 04 of version 9: [{5 [{1 1}]}]
+topic z 02 of version 5: [{3 [{1 1}]}]
 `
 	if got := describe(im); got != want {
 		t.Errorf("image is\n%swant\n%s", got, want)
@@ -136,7 +152,17 @@ func TestRefusedCommandsLeaveTheImage(t *testing.T) {
 		{"two replicas on a node", changed(topicOn("u", 2, 4, 1), func(c *metav1.CreateTopic) {
 			c.Partitions[0].Replicas = append(c.Partitions[0].Replicas, &metav1.Replica{Node: 1, ReplicaId: 2})
 		}), ErrInvalidCommand},
-		{"a topic id that nobody has", DeleteTopic([16]byte{9}), ErrTopicNotFound},
+		{"a topic id that nobody has", DeleteTopic([16]byte{9}, 0), ErrTopicNotFound},
+		{"a deletion of another version", DeleteTopic([16]byte{15: 1}, 2), ErrStale},
+		{"an update of a topic that is not there", UpdateTopic(topicOn("u", 9, 4, 0), topicOn("u", 9, 4, 1)), ErrTopicNotFound},
+		{"an update for another version", UpdateTopic(of(topicOn("t", 1, 1, 3), 2), topicOn("t", 1, 1, 3)), ErrStale},
+		{"an update for any version", UpdateTopic(of(topicOn("t", 1, 1, 3), 0), topicOn("t", 1, 1, 3)), ErrStale},
+		{"a partition more on a log given away", UpdateTopic(of(topicOn("t", 1, 1, 3), 3), topicOn("t", 1, 0, 4)), ErrStale},
+		{"a partition more on a log beyond the next", UpdateTopic(of(topicOn("t", 1, 1, 3), 3), topicOn("t", 1, 2, 4)), ErrStale},
+		{"a partition more without replicas", UpdateTopic(of(topicOn("t", 1, 1, 3), 3), homeless(topicOn("t", 1, 1, 4))), ErrInvalidCommand},
+		{"an update of half a topic id", &metav1.Command{Command: &metav1.Command_UpdateTopic{
+			UpdateTopic: &metav1.UpdateTopic{TopicId: make([]byte, 8)},
+		}}, ErrInvalidCommand},
 		{"half a topic id", &metav1.Command{Command: &metav1.Command_DeleteTopic{
 			DeleteTopic: &metav1.DeleteTopic{TopicId: make([]byte, 8)},
 		}}, ErrInvalidCommand},
@@ -153,6 +179,41 @@ func TestRefusedCommandsLeaveTheImage(t *testing.T) {
 				t.Errorf("image is %+v, want %+v", after, want)
 			}
 		})
+	}
+}
+
+// An update replaces settings and labels, and adds partitions behind those that there are;
+// the name and the places of the others stay, and older images too.
+func TestUpdateTopic(t *testing.T) {
+	im := applyAll(t, InitCluster("c1"), CreateTopic(topicOn("t", 1, 1, 2)), CreateTopic(topicOn("u", 2, 3, 1)))
+	now := im.Topic("t")
+	next := *now
+	next.Config = TopicConfig{RetentionTime: new(time.Hour), RetentionBytes: new(int64(7)), SegmentTime: new(time.Minute), MaxBatchBytes: new(int32(9))}
+	next.Labels = map[string]string{"owner": "me"}
+	next.Partitions = append(slices.Clip(next.Partitions), topicOn("", 0, 4, 2).Partitions...)
+	grown, err := im.Apply(9, UpdateTopic(now, &next))
+	if err != nil {
+		t.Fatal(err)
+	}
+	next.Version = 9
+	if got := grown.Topic("t"); !reflect.DeepEqual(got, &next) || got != grown.TopicByID(now.ID) || grown.NextLog != 6 {
+		t.Errorf("topic is %+v, next log %d; want %+v", got, grown.NextLog, next)
+	}
+	if now.Version != 2 || len(now.Partitions) != 2 || now.Labels != nil || im.Topic("t") != now || grown.Topic("u") != im.Topic("u") {
+		t.Errorf("the image before is %s", describe(im))
+	}
+	if _, err := grown.Apply(10, UpdateTopic(now, &next)); !errors.Is(err, ErrStale) {
+		t.Errorf("the same update again: %v", err)
+	}
+	plain := *grown.Topic("t")
+	plain.Config, plain.Labels = TopicConfig{}, nil
+	cleared, err := grown.Apply(10, UpdateTopic(grown.Topic("t"), &plain))
+	if got := cleared.Topic("t"); err != nil || got.Config != (TopicConfig{}) || got.Labels != nil || got.Version != 10 || len(got.Partitions) != 4 {
+		t.Errorf("cleared: %+v, %v", got, err)
+	}
+	gone, err := cleared.Apply(11, DeleteTopic(now.ID, 10))
+	if err != nil || gone.Topic("t") != nil {
+		t.Errorf("the deletion of its version: %v", err)
 	}
 }
 
@@ -185,16 +246,34 @@ func TestUnknownCommandGivesNoImage(t *testing.T) {
 
 // randomCommand is one that fits the image, or nearly does.
 func randomCommand(r *rand.Rand, im *Image) *metav1.Command {
-	switch r.IntN(10) {
+	switch r.IntN(12) {
+	case 10, 11:
+		topics := im.Topics()
+		if len(topics) == 0 {
+			return InitCluster("c")
+		}
+		now := topics[r.IntN(len(topics))]
+		next := *now
+		next.Config.RetentionBytes = new(r.Int64N(100))
+		next.Labels = map[string]string{fmt.Sprint("l", r.IntN(5)): fmt.Sprint(r.IntN(5))}
+		for i := range r.IntN(3) {
+			next.Partitions = append(slices.Clip(next.Partitions), Partition{im.NextLog + storage.LogID(i), []Replica{{1, 1}}})
+		}
+		if r.IntN(8) == 0 {
+			older := *now
+			older.Version--
+			now = &older
+		}
+		return UpdateTopic(now, &next)
 	case 0:
 		return InitCluster(fmt.Sprint("c", r.IntN(3)))
 	case 1:
 		return RegisterBroker(Broker{ID: NodeID(r.IntN(4)), Endpoint: fmt.Sprint("h:", r.IntN(9))})
 	case 2, 3, 4:
 		if topics := im.Topics(); len(topics) > 0 && r.IntN(5) > 0 {
-			return DeleteTopic(topics[r.IntN(len(topics))].ID)
+			return DeleteTopic(topics[r.IntN(len(topics))].ID, 0)
 		}
-		return DeleteTopic([16]byte{1})
+		return DeleteTopic([16]byte{1}, 0)
 	default:
 		t := topicOn(fmt.Sprint("t", r.IntN(30)), byte(r.IntN(256)), im.NextLog, 1+r.IntN(3))
 		if r.IntN(8) == 0 {

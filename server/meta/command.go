@@ -34,33 +34,116 @@ func RegisterBroker(b Broker) *metav1.Command {
 // image and those after it.
 func CreateTopic(t *Topic) *metav1.Command {
 	c := &metav1.CreateTopic{
-		TopicId: t.ID[:],
-		Name:    t.Name,
-		Config: &metav1.TopicConfig{
-			MaxBatchBytes:  t.Config.MaxBatchBytes,
-			MaxRecordBytes: t.Config.MaxRecordBytes,
-			SegmentBytes:   t.Config.SegmentBytes,
-			TimestampType:  t.Config.TimestampType,
-			AllowedCodecs:  batch.NumbersOf[almadiav1.CompressionCodec](t.Config.AllowedCodecs),
-		},
+		TopicId:      t.ID[:],
+		Name:         t.Name,
+		Config:       encodeConfig(t.Config),
+		Labels:       t.Labels,
 		CreateTimeMs: t.CreateTime.UnixMilli(),
-		Partitions:   make([]*metav1.Partition, len(t.Partitions)),
-	}
-	for i, p := range t.Partitions {
-		replicas := make([]*metav1.Replica, len(p.Replicas))
-		for j, r := range p.Replicas {
-			replicas[j] = &metav1.Replica{Node: uint64(r.Node), ReplicaId: uint64(r.ID)}
-		}
-		c.Partitions[i] = &metav1.Partition{LogId: uint64(p.Log), Replicas: replicas}
+		Partitions:   encodePartitions(t.Partitions),
 	}
 	return &metav1.Command{Command: &metav1.Command_CreateTopic{CreateTopic: c}}
 }
 
-// DeleteTopic is the command that gives up a topic and its data.
-func DeleteTopic(id [16]byte) *metav1.Command {
-	return &metav1.Command{Command: &metav1.Command_DeleteTopic{
-		DeleteTopic: &metav1.DeleteTopic{TopicId: id[:]},
+// UpdateTopic is the command that gives a topic, as it is in the image, the config and
+// labels of next, and the partitions that next has beyond its own: their logs must be
+// NextLog of the image and those after it.
+func UpdateTopic(now, next *Topic) *metav1.Command {
+	return &metav1.Command{Command: &metav1.Command_UpdateTopic{
+		UpdateTopic: &metav1.UpdateTopic{
+			TopicId:         now.ID[:],
+			BaseVersion:     uint64(now.Version),
+			Config:          encodeConfig(next.Config),
+			Labels:          next.Labels,
+			AddedPartitions: encodePartitions(next.Partitions[len(now.Partitions):]),
+		},
 	}}
+}
+
+// DeleteTopic is the command that gives up a topic and its data, if it is of this version;
+// 0: of any.
+func DeleteTopic(id [16]byte, version storage.Index) *metav1.Command {
+	return &metav1.Command{Command: &metav1.Command_DeleteTopic{
+		DeleteTopic: &metav1.DeleteTopic{TopicId: id[:], BaseVersion: uint64(version)},
+	}}
+}
+
+func encodeConfig(c TopicConfig) *metav1.TopicConfig {
+	return &metav1.TopicConfig{
+		MaxBatchBytes:   c.MaxBatchBytes,
+		MaxRecordBytes:  c.MaxRecordBytes,
+		SegmentBytes:    c.SegmentBytes,
+		TimestampType:   c.TimestampType,
+		AllowedCodecs:   batch.NumbersOf[almadiav1.CompressionCodec](c.AllowedCodecs),
+		RetentionTimeMs: millis(c.RetentionTime),
+		RetentionBytes:  c.RetentionBytes,
+		SegmentTimeMs:   millis(c.SegmentTime),
+	}
+}
+
+func configOf(set *metav1.TopicConfig) TopicConfig {
+	if set == nil {
+		return TopicConfig{}
+	}
+	c := TopicConfig{
+		MaxBatchBytes:  set.MaxBatchBytes,
+		MaxRecordBytes: set.MaxRecordBytes,
+		SegmentBytes:   set.SegmentBytes,
+		TimestampType:  set.GetTimestampType(),
+		RetentionTime:  ofMillis(set.RetentionTimeMs),
+		RetentionBytes: set.RetentionBytes,
+		SegmentTime:    ofMillis(set.SegmentTimeMs),
+	}
+	if len(set.GetAllowedCodecs()) > 0 {
+		c.AllowedCodecs, _ = batch.CodecsOf(set.GetAllowedCodecs()) // what this release does not know, it does not take anyway
+	}
+	return c
+}
+
+func millis(d *time.Duration) *int64 {
+	if d == nil {
+		return nil
+	}
+	return new(d.Milliseconds())
+}
+
+func ofMillis(ms *int64) *time.Duration {
+	if ms == nil {
+		return nil
+	}
+	return new(time.Duration(*ms) * time.Millisecond)
+}
+
+// labelsOf makes no labels nil, as they are once they were encoded.
+func labelsOf(labels map[string]string) map[string]string {
+	if len(labels) == 0 {
+		return nil
+	}
+	return labels
+}
+
+func encodePartitions(partitions []Partition) []*metav1.Partition {
+	encoded := make([]*metav1.Partition, len(partitions))
+	for i, p := range partitions {
+		replicas := make([]*metav1.Replica, len(p.Replicas))
+		for j, r := range p.Replicas {
+			replicas[j] = &metav1.Replica{Node: uint64(r.Node), ReplicaId: uint64(r.ID)}
+		}
+		encoded[i] = &metav1.Partition{LogId: uint64(p.Log), Replicas: replicas}
+	}
+	return encoded
+}
+
+// partitionsOf needs partitions that checkPartitions passes.
+func partitionsOf(encoded []*metav1.Partition) []Partition {
+	partitions := make([]Partition, len(encoded))
+	for i, p := range encoded {
+		replicas := make([]Replica, len(p.GetReplicas()))
+		for j, r := range p.GetReplicas() {
+			replicas[j] = Replica{Node: NodeID(r.GetNode()), ID: storage.ReplicaID(r.GetReplicaId())}
+		}
+		partitions[i] = Partition{Log: storage.LogID(p.GetLogId()), Replicas: replicas}
+	}
+	return partitions
 }
 
 func brokerOf(c *metav1.RegisterBroker) Broker {
@@ -73,37 +156,16 @@ func brokerOf(c *metav1.RegisterBroker) Broker {
 }
 
 // topicOf needs a command that checkCreateTopic passes.
-func topicOf(c *metav1.CreateTopic) *Topic {
-	t := &Topic{
+func topicOf(c *metav1.CreateTopic, at storage.Index) *Topic {
+	return &Topic{
 		ID:         [16]byte(c.GetTopicId()),
 		Name:       c.GetName(),
+		Version:    at,
+		Config:     configOf(c.GetConfig()),
+		Labels:     labelsOf(c.GetLabels()),
 		CreateTime: time.UnixMilli(c.GetCreateTimeMs()).UTC(),
-		Partitions: make([]Partition, len(c.GetPartitions())),
+		Partitions: partitionsOf(c.GetPartitions()),
 	}
-	if set := c.GetConfig(); set != nil {
-		t.Config = configOf(set)
-	}
-	for i, p := range c.GetPartitions() {
-		replicas := make([]Replica, len(p.GetReplicas()))
-		for j, r := range p.GetReplicas() {
-			replicas[j] = Replica{Node: NodeID(r.GetNode()), ID: storage.ReplicaID(r.GetReplicaId())}
-		}
-		t.Partitions[i] = Partition{Log: storage.LogID(p.GetLogId()), Replicas: replicas}
-	}
-	return t
-}
-
-func configOf(set *metav1.TopicConfig) TopicConfig {
-	c := TopicConfig{
-		MaxBatchBytes:  set.MaxBatchBytes,
-		MaxRecordBytes: set.MaxRecordBytes,
-		SegmentBytes:   set.SegmentBytes,
-		TimestampType:  set.GetTimestampType(),
-	}
-	if len(set.GetAllowedCodecs()) > 0 {
-		c.AllowedCodecs, _ = batch.CodecsOf(set.GetAllowedCodecs()) // what this release does not know, it does not take anyway
-	}
-	return c
 }
 
 // encode makes the unbound frame of a command: one record, whose value is the command.

@@ -5,10 +5,23 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	almadiav1 "github.com/almadia/almadia/gen/go/almadia/v1"
 	"github.com/almadia/almadia/storage/batch"
 )
+
+const day = 24 * time.Hour
+
+// limits are the defaults but for sizes.
+func limits(maxBatch, maxRecord, segment int32) Limits {
+	return Limits{maxBatch, maxRecord, segment, 7 * day, 0, day}
+}
+
+// timed are the defaults but for what is kept.
+func timed(retention, segment time.Duration, bytes int64) Limits {
+	return Limits{1 << 20, 1 << 20, 128 << 20, retention, bytes, segment}
+}
 
 func TestEffectiveConfig(t *testing.T) {
 	const kib, mib = 1 << 10, 1 << 20
@@ -17,13 +30,19 @@ func TestEffectiveConfig(t *testing.T) {
 		config TopicConfig
 		want   Limits
 	}{
-		{"nothing is set", TopicConfig{}, Limits{mib, mib, 128 * mib}},
-		{"a larger record takes the batch along", TopicConfig{MaxRecordBytes: new(int32(2 * mib))}, Limits{2 * mib, 2 * mib, 128 * mib}},
-		{"a smaller record leaves the batch", TopicConfig{MaxRecordBytes: new(int32(kib))}, Limits{mib, kib, 128 * mib}},
-		{"a smaller batch takes the record along", TopicConfig{MaxBatchBytes: new(int32(kib))}, Limits{kib, kib, 128 * mib}},
-		{"a larger batch leaves the record", TopicConfig{MaxBatchBytes: new(int32(4 * mib))}, Limits{4 * mib, mib, 128 * mib}},
-		{"both are set", TopicConfig{MaxBatchBytes: new(int32(4 * mib)), MaxRecordBytes: new(int32(3 * mib))}, Limits{4 * mib, 3 * mib, 128 * mib}},
-		{"a segment size", TopicConfig{SegmentBytes: new(int32(mib))}, Limits{mib, mib, mib}},
+		{"nothing is set", TopicConfig{}, limits(mib, mib, 128*mib)},
+		{"a larger record takes the batch along", TopicConfig{MaxRecordBytes: new(int32(2 * mib))}, limits(2*mib, 2*mib, 128*mib)},
+		{"a smaller record leaves the batch", TopicConfig{MaxRecordBytes: new(int32(kib))}, limits(mib, kib, 128*mib)},
+		{"a smaller batch takes the record along", TopicConfig{MaxBatchBytes: new(int32(kib))}, limits(kib, kib, 128*mib)},
+		{"a larger batch leaves the record", TopicConfig{MaxBatchBytes: new(int32(4 * mib))}, limits(4*mib, mib, 128*mib)},
+		{"both are set", TopicConfig{MaxBatchBytes: new(int32(4 * mib)), MaxRecordBytes: new(int32(3 * mib))}, limits(4*mib, 3*mib, 128*mib)},
+		{"retention for an hour", TopicConfig{RetentionTime: new(time.Hour)}, timed(time.Hour, 514_285_714_285, 0)},
+		{"retention for so short that segments would be many", TopicConfig{RetentionTime: new(time.Second)}, timed(time.Second, time.Minute, 0)},
+		{"retention for ever", TopicConfig{RetentionTime: new(time.Duration(0))}, timed(0, 0, 0)},
+		{"retention for ever, segments by the day", TopicConfig{RetentionTime: new(time.Duration(0)), SegmentTime: new(day)}, timed(0, day, 0)},
+		{"segments of any age", TopicConfig{SegmentTime: new(time.Duration(0))}, timed(7*day, 0, 0)},
+		{"retention by size", TopicConfig{RetentionBytes: new(int64(5))}, timed(7*day, day, 5)},
+		{"a segment size", TopicConfig{SegmentBytes: new(int32(mib))}, limits(mib, mib, mib)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if got := c.config.Effective(); got != c.want {
@@ -56,6 +75,18 @@ func TestConfigBounds(t *testing.T) {
 		{"segment 64 KiB", TopicConfig{SegmentBytes: new(int32(64 << 10))}, ""},
 		{"segment 1 GiB", TopicConfig{SegmentBytes: new(int32(1 << 30))}, ""},
 		{"segment 1 GiB + 1", TopicConfig{SegmentBytes: new(int32(1<<30 + 1))}, "segment_bytes"},
+		{"retention of -1 byte", TopicConfig{RetentionBytes: new(int64(-1))}, "retention_bytes"},
+		{"retention of a byte", TopicConfig{RetentionBytes: new(int64(1))}, ""},
+		{"retention for -1 s", TopicConfig{RetentionTime: new(-time.Second)}, "retention_time"},
+		{"retention for 0 s", TopicConfig{RetentionTime: new(time.Duration(0))}, ""},
+		{"retention for 999 ms", TopicConfig{RetentionTime: new(999 * time.Millisecond)}, "retention_time"},
+		{"retention for 1 s", TopicConfig{RetentionTime: new(time.Second)}, ""},
+		{"retention for a year", TopicConfig{RetentionTime: new(365 * day)}, ""},
+		{"retention for 36,500 days", TopicConfig{RetentionTime: new(36_500 * day)}, ""},
+		{"retention for a millisecond more", TopicConfig{RetentionTime: new(36_500*day + time.Millisecond)}, "retention_time"},
+		{"retention for a part of a millisecond", TopicConfig{RetentionTime: new(time.Second + 1)}, "retention_time"},
+		{"segments of 1 ms", TopicConfig{SegmentTime: new(time.Millisecond)}, "segment_time"},
+		{"segments of an hour", TopicConfig{SegmentTime: new(time.Hour)}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			err := c.config.Validate()
@@ -92,7 +123,7 @@ func TestConfigSurvivesTheLog(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := topicOf(cmd.GetCreateTopic()).Config; !reflect.DeepEqual(got, c) {
+		if got := topicOf(cmd.GetCreateTopic(), 1).Config; !reflect.DeepEqual(got, c) {
 			t.Errorf("%s: %+v became %+v", name, c, got)
 		}
 	}

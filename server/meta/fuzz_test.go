@@ -14,7 +14,7 @@ func FuzzStep(f *testing.F) {
 		RegisterBroker(Broker{ID: 1, Endpoint: "a:1"}),
 		CreateTopic(topicOn("t", 1, 1, 2)),
 	}
-	for _, cmd := range append(base, CreateTopic(topicOn("u", 2, 3, 1)), DeleteTopic([16]byte{15: 1})) {
+	for _, cmd := range append(base, CreateTopic(topicOn("u", 2, 3, 1)), DeleteTopic([16]byte{15: 1}, 3), UpdateTopic(of(topicOn("t", 1, 1, 2), 3), topicOn("t", 1, 1, 3))) {
 		buffer, frame, err := encode(cmd)
 		if err != nil {
 			f.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -40,10 +41,15 @@ type Broker struct {
 type Topic struct {
 	ID         [16]byte
 	Name       string
-	Config     TopicConfig // as set; see TopicConfig.Effective
+	Version    storage.Index     // of the command that last changed it
+	Config     TopicConfig       // as set; see TopicConfig.Effective
+	Labels     map[string]string // of the owner; nil if there are none
 	CreateTime time.Time
 	Partitions []Partition // the place in the list is the partition number
 }
+
+// Etag names the version of the topic to clients, who take it as it is.
+func (t *Topic) Etag() string { return strconv.FormatUint(uint64(t.Version), 36) }
 
 // Partition says where a partition lives.
 type Partition struct {

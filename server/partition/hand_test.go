@@ -49,7 +49,9 @@ func (h *hand) bind(frame []byte) batch.Header {
 func (h *hand) commit(p *raft.Proposal) {
 	h.t.Helper()
 	h.apply(p.Frame, p)
-	p.Buffer.Release()
+	if p.Buffer != nil {
+		p.Buffer.Release()
+	}
 }
 
 func (h *hand) apply(frame []byte, p *raft.Proposal) {
@@ -72,7 +74,9 @@ func (h *hand) commitAll() {
 
 // giveUp fails a proposal as the replica does.
 func (h *hand) giveUp(p *raft.Proposal, err error) {
-	p.Buffer.Release()
+	if p.Buffer != nil {
+		p.Buffer.Release()
+	}
 	p.Fail(fmt.Errorf("turn: %w", err))
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/almadia/almadia/internal/invariant"
 	"github.com/almadia/almadia/raft"
+	"github.com/almadia/almadia/server/meta"
 	"github.com/almadia/almadia/storage"
 	"github.com/almadia/almadia/storage/batch"
 )
@@ -16,10 +17,11 @@ const maxPendingBytes = 32 << 20
 // Partition is the raft state machine of a partition's log. The methods of
 // raft.StateMachine belong to the replica; all others may be called by any goroutine.
 type Partition struct {
-	id         storage.LogID
-	mergeLimit int // payload bytes of a frame made of several writes
+	id    storage.LogID
+	moved func() // called, with no lock held, when the leadership has changed
 
 	mu           sync.Mutex // guards what follows
+	mergeLimit   int        // payload bytes of a frame made of several writes
 	replica      *raft.Replica
 	log          *storage.Log // nil before Restore
 	view         View
@@ -27,6 +29,8 @@ type Partition struct {
 	queue        queue
 	pendingBytes int              // charges of the queue and of all flights; see maxPendingBytes
 	flights      int              // not landed
+	trims        []*Trim          // that wait; at most maxTrims
+	retaining    bool             // a trim of Retain is on its way
 	changed      chan struct{}    // closed at the next change of view; nil if nobody waits
 	watchers     map[*Watcher]int // told of the next change of view, each under its tag
 	freed        chan struct{}    // closed when pendingBytes shrinks; nil if nobody waits
@@ -44,7 +48,16 @@ type View struct {
 
 // New makes the partition of a log. maxBatchBytes bounds the payload of what merging makes.
 func New(id storage.LogID, maxBatchBytes int) *Partition {
-	return &Partition{id: id, mergeLimit: min(mergedBytes, maxBatchBytes)}
+	return &Partition{id: id, mergeLimit: min(mergedBytes, maxBatchBytes), moved: func() {}}
+}
+
+// configure has the partition follow the settings of its topic.
+func (p *Partition) configure(limits meta.Limits) error {
+	p.mu.Lock()
+	p.mergeLimit = min(mergedBytes, int(limits.MaxBatchBytes))
+	log := p.log
+	p.mu.Unlock()
+	return log.Configure(settings(limits))
 }
 
 // ID is the partition's log.
@@ -132,10 +145,14 @@ func (p *Partition) discharge(bytes int) {
 
 // Take hands over what waits as frames of about maxBytes of payload in all, one at least.
 func (p *Partition) Take(maxBytes int) []*raft.Proposal {
+	trim := p.takeTrims()
 	flights := p.depart(maxBytes)
-	proposals := make([]*raft.Proposal, len(flights))
-	for i, f := range flights {
-		proposals[i] = f.propose()
+	proposals := make([]*raft.Proposal, 0, len(flights)+1)
+	if trim != nil {
+		proposals = append(proposals, trim)
+	}
+	for _, f := range flights {
+		proposals = append(proposals, f.propose())
 	}
 	return proposals
 }
@@ -159,12 +176,18 @@ func (p *Partition) depart(maxBytes int) []*flight {
 	return flights
 }
 
+// proposed is what raft was given: a flight of writes, or a cut.
+type proposed interface {
+	acknowledge(h batch.Header, logStart storage.Offset)
+	fail(error)
+}
+
 // Apply moves the bounds, then answers the writes of the entry: what is acknowledged is
-// readable at once.
+// readable at once, and what was given up is not.
 func (p *Partition) Apply(a raft.Applied) error {
-	var f *flight
+	var o proposed
 	if a.Proposal != nil {
-		f, _ = a.Proposal.Context.(*flight)
+		o, _ = a.Proposal.Context.(proposed)
 	}
 	start, err := trimmedTo(a)
 	var logStart storage.Offset
@@ -172,28 +195,15 @@ func (p *Partition) Apply(a raft.Applied) error {
 		logStart, err = p.advance(a.Header, start)
 	}
 	switch {
-	case err != nil && f != nil: // the replica stops, and will not settle this proposal again
-		f.fail(err)
-	case f != nil:
-		f.acknowledge(a.Header, logStart)
+	case err != nil && o != nil: // the replica stops, and will not settle this proposal again
+		o.fail(err)
+	case o != nil:
+		o.acknowledge(a.Header, logStart)
 	}
 	if err != nil {
 		return fmt.Errorf("apply entry %d of log %d: %w", a.Header.Index, p.id, err)
 	}
 	return nil
-}
-
-// trimmedTo is where an entry moves the log start: never past itself. 0 if it does not.
-func trimmedTo(a raft.Applied) (storage.Offset, error) {
-	if a.Header.Kind != batch.Trim {
-		return 0, nil
-	}
-	payload, err := a.Payload()
-	if err != nil {
-		return 0, err
-	}
-	start, err := batch.ParseTrim(payload)
-	return min(start, a.Header.BaseOffset), err
 }
 
 // advance moves the bounds past an entry.
@@ -214,8 +224,12 @@ func (p *Partition) advance(h batch.Header, start storage.Offset) (logStart stor
 
 // Lead takes note of who leads. What waits while nobody leads here is given back.
 func (p *Partition) Lead(l raft.Leadership) {
-	lost, err := p.follow(l)
+	lost, trims, err := p.follow(l)
 	p.giveBack(lost, err)
+	for _, t := range trims {
+		t.done(0, fmt.Errorf("trim log %d: %w", p.id, err))
+	}
+	p.moved()
 }
 
 // giveBack answers writes that were taken out of the queue.
@@ -226,8 +240,8 @@ func (p *Partition) giveBack(writes []*Pending, err error) {
 	}
 }
 
-// follow returns the writes that will not be proposed, and why.
-func (p *Partition) follow(l raft.Leadership) ([]*Pending, error) {
+// follow returns the writes and trims that will not be proposed, and why.
+func (p *Partition) follow(l raft.Leadership) ([]*Pending, []*Trim, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.stopped = l == raft.Leadership{}
@@ -235,14 +249,15 @@ func (p *Partition) follow(l raft.Leadership) ([]*Pending, error) {
 	p.broadcast()
 	err := p.ready()
 	if err == nil {
-		return nil, nil
+		return nil, nil, nil
 	}
-	lost := p.queue.popAll()
+	lost, trims := p.queue.popAll(), p.trims
+	p.trims = nil
 	p.discharge(charges(lost))
 	for _, w := range lost {
 		w.write.Order.fail()
 	}
-	return lost, err
+	return lost, trims, err
 }
 
 // charges is what writes cost together.

@@ -14,7 +14,7 @@ import (
 	"github.com/almadia/almadia/storage/vfs"
 )
 
-// trimmer is a partition that also proposes TRIM frames, which retention will.
+// trimmer is a partition that also proposes TRIM frames that move nothing.
 type trimmer struct {
 	*Partition
 	mu sync.Mutex // guards to

@@ -24,7 +24,7 @@ type Set struct {
 	here    map[storage.LogID]*Partition
 	failed  map[storage.LogID]error // what the last Sync could not open
 	next    storage.LogID           // NextLog of the last image: all ids below were seen to
-	changed chan struct{}           // closed, and made anew, at the end of each Sync
+	changed chan struct{}           // closed, and made anew, by broadcast
 }
 
 // NewSet makes the set of a broker, with nothing in it before the first Sync.
@@ -38,7 +38,7 @@ func NewSet(node meta.NodeID, host *raft.Host, store *storage.Store) *Set {
 	}
 }
 
-// Sync opens, creates and deletes replicas until they fit the image. The error joins those
+// Sync opens, creates, configures and deletes replicas until they fit the image. The error joins those
 // of all partitions that could not be brought there; the others are, and the next Sync
 // tries again. One caller at a time.
 //
@@ -57,12 +57,13 @@ func (s *Set) Sync(im *meta.Image) error {
 	errs := s.deleteUnnamed(im)
 	failed := map[storage.LogID]error{}
 	for _, t := range im.Topics() {
+		limits := t.Config.Effective()
 		for i, p := range t.Partitions {
 			self, placed := p.On(s.node)
-			if !placed || s.Get(p.Log) != nil {
+			if !placed {
 				continue
 			}
-			if err := s.open(t, p, self); err != nil {
+			if err := s.bring(p, self, limits); err != nil {
 				failed[p.Log] = fmt.Errorf("open partition %d of topic %q (log %d): %w", i, t.Name, p.Log, err)
 				errs = append(errs, failed[p.Log])
 			}
@@ -94,9 +95,17 @@ func (s *Set) deleteUnnamed(im *meta.Image) (errs []error) {
 	return errs
 }
 
-func (s *Set) open(t *meta.Topic, p meta.Partition, self storage.ReplicaID) error {
-	limits := t.Config.Effective()
+// bring has a partition here follow its topic, and opens one that is not here.
+func (s *Set) bring(p meta.Partition, self storage.ReplicaID, limits meta.Limits) error {
+	if part := s.Get(p.Log); part != nil {
+		return part.configure(limits)
+	}
+	return s.open(p, self, limits)
+}
+
+func (s *Set) open(p meta.Partition, self storage.ReplicaID, limits meta.Limits) error {
 	part := New(p.Log, int(limits.MaxBatchBytes))
+	part.moved = s.broadcast
 	var replica *raft.Replica
 	var err error
 	if s.store.Log(p.Log) != nil {
@@ -106,8 +115,7 @@ func (s *Set) open(t *meta.Topic, p meta.Partition, self storage.ReplicaID) erro
 		for i, r := range p.Replicas {
 			voters[i] = r.ID
 		}
-		settings := storage.Settings{SegmentBytes: int64(limits.SegmentBytes)}
-		replica, err = s.host.Create(p.Log, self, voters, settings, part)
+		replica, err = s.host.Create(p.Log, self, voters, settings(limits), part)
 	}
 	if err != nil {
 		return err
@@ -116,7 +124,12 @@ func (s *Set) open(t *meta.Topic, p meta.Partition, self storage.ReplicaID) erro
 	s.mu.Lock()
 	s.here[p.Log] = part
 	s.mu.Unlock()
-	return nil
+	return part.configure(limits) // what the log has may be older
+}
+
+// settings are those of a log, out of those of its topic.
+func settings(l meta.Limits) storage.Settings {
+	return storage.Settings{SegmentBytes: int64(l.SegmentBytes), SegmentTime: l.SegmentTime}
 }
 
 func (s *Set) remove(id storage.LogID) {
@@ -127,17 +140,38 @@ func (s *Set) remove(id storage.LogID) {
 
 func (s *Set) finish(next storage.LogID, failed map[storage.LogID]error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.next, s.failed = next, failed
+	s.mu.Unlock()
+	s.broadcast()
+}
+
+// broadcast wakes all who wait for a change.
+func (s *Set) broadcast() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	close(s.changed)
 	s.changed = make(chan struct{})
+}
+
+// Changed gives a channel that is closed when it is next known better who leads partitions
+// here, or which there are. Get it first, then look, then wait.
+func (s *Set) Changed() <-chan struct{} {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.changed
 }
 
 // Await waits until the partitions of a new topic that are placed here are Ready. It
 // returns the error of a partition that Sync could not open, meta.ErrTopicNotFound if the
 // topic was deleted meanwhile, ErrStopped if the broker stops, and ctx's error.
-func (s *Set) Await(ctx context.Context, t *meta.Topic) error {
+func (s *Set) Await(ctx context.Context, t *meta.Topic) error { return s.AwaitFrom(ctx, t, 0) }
+
+// AwaitFrom is Await for the partitions from the one of that number on.
+func (s *Set) AwaitFrom(ctx context.Context, t *meta.Topic, first int) error {
 	for i, p := range t.Partitions {
+		if i < first {
+			continue
+		}
 		if _, placed := p.On(s.node); !placed {
 			continue
 		}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	metav1 "github.com/almadia/almadia/gen/go/almadia/meta/v1"
 	"github.com/almadia/almadia/server/meta"
@@ -84,7 +85,7 @@ func TestSyncFollowsTheMetadata(t *testing.T) {
 		t.Error("a partition that was here was opened again")
 	}
 
-	im = follow(t, im, meta.DeleteTopic(im.Topic("a").ID))
+	im = follow(t, im, meta.DeleteTopic(im.Topic("a").ID, 0))
 	n.sync(im)
 	if want := []storage.LogID{3, 4}; !slices.Equal(ids(n), want) || !slices.Equal(stored(n), want) {
 		t.Errorf("after the delete logs %v are here, %v stored, want %v", ids(n), stored(n), want)
@@ -113,7 +114,7 @@ func TestSyncCatchesUpAfterARestart(t *testing.T) {
 	n.sync(im)
 	n.stop()
 
-	im = follow(t, create(t, im, "b", 1), meta.DeleteTopic(im.Topic("a").ID))
+	im = follow(t, create(t, im, "b", 1), meta.DeleteTopic(im.Topic("a").ID, 0))
 	n = open(t, disk)
 	n.sync(im)
 	if want := []storage.LogID{3}; !slices.Equal(ids(n), want) || !slices.Equal(stored(n), want) {
@@ -179,7 +180,7 @@ func TestSyncGoesOnPastAFailure(t *testing.T) {
 	defer n.stop()
 	im := create(t, cluster(t), "bad", 1)
 	n.sync(im)
-	n.sync(follow(t, im, meta.DeleteTopic(im.Topic("bad").ID)))
+	n.sync(follow(t, im, meta.DeleteTopic(im.Topic("bad").ID, 0)))
 	stale := create(t, im, "good", 1) // names log 1, which was given up
 	err := n.set.Sync(stale)
 	if err == nil || !strings.Contains(err.Error(), `partition 0 of topic "bad" (log 1)`) || !errors.Is(err, storage.ErrExists) {
@@ -233,7 +234,7 @@ func TestAwait(t *testing.T) {
 		want("the end of its context", canceled, context.Canceled)
 
 		deleted := await(t.Context(), late, "late")
-		im = follow(t, late, meta.DeleteTopic(late.Topic("late").ID))
+		im = follow(t, late, meta.DeleteTopic(late.Topic("late").ID, 0))
 		n.sync(im)
 		want("created and deleted meanwhile", deleted, meta.ErrTopicNotFound)
 
@@ -241,7 +242,7 @@ func TestAwait(t *testing.T) {
 		im = follow(t, im, meta.CreateTopic(topic(im, "gone", 1, 1, 2, 3)))
 		n.sync(im)
 		gone := await(t.Context(), im, "gone")
-		im = follow(t, im, meta.DeleteTopic(im.Topic("gone").ID))
+		im = follow(t, im, meta.DeleteTopic(im.Topic("gone").ID, 0))
 		n.sync(im)
 		want("deleted before it had a leader", gone, meta.ErrTopicNotFound)
 
@@ -279,5 +280,59 @@ func TestSettingsOfTheTopicReachTheLog(t *testing.T) {
 	// Each record takes 12 bytes: three make a frame, after the leader's own entry.
 	if last := n.store.Log(1).Last(); last != 3 {
 		t.Errorf("the log ends at entry %d, want 3", last)
+	}
+}
+
+// A topic that changes takes its partitions along while they are in use, and those that are
+// new are opened beside them.
+func TestSyncFollowsAChangeOfATopic(t *testing.T) {
+	n := open(t, vfs.NewMem())
+	defer n.stop()
+	im := create(t, cluster(t), "a", 1)
+	n.sync(im)
+	p := n.get(1)
+	n.write(p, "kept", 0)
+
+	next := *im.Topic("a")
+	next.Config = meta.TopicConfig{SegmentBytes: new(int32(64 << 10)), MaxBatchBytes: new(int32(40)), SegmentTime: new(time.Hour)}
+	next.Partitions = slices.Concat(next.Partitions, []meta.Partition{{Log: 2, Replicas: []meta.Replica{{Node: 1, ID: 1}}}})
+	im = follow(t, im, meta.UpdateTopic(im.Topic("a"), &next))
+	changed := n.set.Changed()
+	if err := n.set.Sync(im); err != nil {
+		t.Fatal(err)
+	}
+	if !isClosed(changed) {
+		t.Error("one who waits for a change still does")
+	}
+	changed = n.set.Changed()
+	n.settle()
+	if !isClosed(changed) {
+		t.Error("the new partition has a leader, and nobody is told")
+	}
+	changed = n.set.Changed()
+	if n.get(1) != p || !slices.Equal(values(t, p, 0), []string{"kept"}) {
+		t.Error("the old partition was opened again")
+	}
+	n.write(n.get(2), "new", 0)
+	if isClosed(changed) {
+		t.Error("a write is told as a change of leaders")
+	}
+	want := storage.Settings{SegmentBytes: 64 << 10, SegmentTime: time.Hour}
+	for _, log := range []storage.LogID{1, 2} {
+		if got := n.store.Log(log).Settings(); got != want {
+			t.Errorf("log %d has %+v", log, got)
+		}
+	}
+	before := n.store.Log(1).Last()
+	for i := range 6 {
+		p.Append(records(0, fmt.Sprint("record ", i)), func(_ Ack, err error) {
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	n.settle()
+	if last := n.store.Log(1).Last(); last != before+2 { // three records of 12 bytes make a frame
+		t.Errorf("the log goes on from entry %d to %d", before, last)
 	}
 }

@@ -44,6 +44,8 @@ var preys = []prey{
 	{"mutant_believed_count", "storage/compress", "TestExpandRefuses"},
 	{"mutant_ack_before_sync", "storage/journal", "TestPowerLoss"},
 	{"mutant_no_sync", "storage/journal", "TestPowerLoss"},
+	{"mutant_trim_uncommitted", "server/partition", "TestNothingUncommittedIsGivenUp"},
+	{"mutant_drop_young", "server/partition", "TestRetentionByTime"},
 }
 
 // limit bounds one run of one test, its build included.

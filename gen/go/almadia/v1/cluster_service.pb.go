@@ -290,6 +290,484 @@ func (x *GetClusterResponse) GetVersion() string {
 	return ""
 }
 
+// Request of GetRouting.
+type GetRoutingRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Topics, each once; at most 1,000. Required.
+	Topics        []string `protobuf:"bytes,1,rep,name=topics,proto3" json:"topics,omitempty"` // 2 is kept free for groups whose coordinators to find.
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetRoutingRequest) Reset() {
+	*x = GetRoutingRequest{}
+	mi := &file_almadia_v1_cluster_service_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetRoutingRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetRoutingRequest) ProtoMessage() {}
+
+func (x *GetRoutingRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_almadia_v1_cluster_service_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetRoutingRequest.ProtoReflect.Descriptor instead.
+func (*GetRoutingRequest) Descriptor() ([]byte, []int) {
+	return file_almadia_v1_cluster_service_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *GetRoutingRequest) GetTopics() []string {
+	if x != nil {
+		return x.Topics
+	}
+	return nil
+}
+
+// Response of GetRouting.
+type GetRoutingResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The routes.
+	Routing       *Routing `protobuf:"bytes,1,opt,name=routing,proto3" json:"routing,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetRoutingResponse) Reset() {
+	*x = GetRoutingResponse{}
+	mi := &file_almadia_v1_cluster_service_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetRoutingResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetRoutingResponse) ProtoMessage() {}
+
+func (x *GetRoutingResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_almadia_v1_cluster_service_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetRoutingResponse.ProtoReflect.Descriptor instead.
+func (*GetRoutingResponse) Descriptor() ([]byte, []int) {
+	return file_almadia_v1_cluster_service_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *GetRoutingResponse) GetRouting() *Routing {
+	if x != nil {
+		return x.Routing
+	}
+	return nil
+}
+
+// Who leads what.
+type Routing struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Brokers named below.
+	Brokers []*Broker `protobuf:"bytes,1,rep,name=brokers,proto3" json:"brokers,omitempty"`
+	// Topics.
+	Topics        []*TopicRoute `protobuf:"bytes,2,rep,name=topics,proto3" json:"topics,omitempty"` // 3 is kept free for coordinators of groups.
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Routing) Reset() {
+	*x = Routing{}
+	mi := &file_almadia_v1_cluster_service_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Routing) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Routing) ProtoMessage() {}
+
+func (x *Routing) ProtoReflect() protoreflect.Message {
+	mi := &file_almadia_v1_cluster_service_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Routing.ProtoReflect.Descriptor instead.
+func (*Routing) Descriptor() ([]byte, []int) {
+	return file_almadia_v1_cluster_service_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Routing) GetBrokers() []*Broker {
+	if x != nil {
+		return x.Brokers
+	}
+	return nil
+}
+
+func (x *Routing) GetTopics() []*TopicRoute {
+	if x != nil {
+		return x.Topics
+	}
+	return nil
+}
+
+// Leaders of a topic.
+type TopicRoute struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Topic name.
+	Topic string `protobuf:"bytes,1,opt,name=topic,proto3" json:"topic,omitempty"`
+	// Unique id of the topic.
+	TopicId []byte `protobuf:"bytes,2,opt,name=topic_id,json=topicId,proto3" json:"topic_id,omitempty"`
+	// Leader broker id per partition; 0 if none.
+	LeaderIds []int32 `protobuf:"varint,3,rep,packed,name=leader_ids,json=leaderIds,proto3" json:"leader_ids,omitempty"`
+	// Term per partition.
+	LeaderEpochs []uint32 `protobuf:"varint,4,rep,packed,name=leader_epochs,json=leaderEpochs,proto3" json:"leader_epochs,omitempty"`
+	// Set if the topic does not exist.
+	Error         *ErrorDetail `protobuf:"bytes,5,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TopicRoute) Reset() {
+	*x = TopicRoute{}
+	mi := &file_almadia_v1_cluster_service_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TopicRoute) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TopicRoute) ProtoMessage() {}
+
+func (x *TopicRoute) ProtoReflect() protoreflect.Message {
+	mi := &file_almadia_v1_cluster_service_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TopicRoute.ProtoReflect.Descriptor instead.
+func (*TopicRoute) Descriptor() ([]byte, []int) {
+	return file_almadia_v1_cluster_service_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *TopicRoute) GetTopic() string {
+	if x != nil {
+		return x.Topic
+	}
+	return ""
+}
+
+func (x *TopicRoute) GetTopicId() []byte {
+	if x != nil {
+		return x.TopicId
+	}
+	return nil
+}
+
+func (x *TopicRoute) GetLeaderIds() []int32 {
+	if x != nil {
+		return x.LeaderIds
+	}
+	return nil
+}
+
+func (x *TopicRoute) GetLeaderEpochs() []uint32 {
+	if x != nil {
+		return x.LeaderEpochs
+	}
+	return nil
+}
+
+func (x *TopicRoute) GetError() *ErrorDetail {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
+// Request of WatchRouting.
+type WatchRoutingRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Topics, each once; at most 1,000. Required. One that does not exist yet is told of
+	// when it does.
+	Topics        []string `protobuf:"bytes,1,rep,name=topics,proto3" json:"topics,omitempty"` // 2 is kept free for groups.
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchRoutingRequest) Reset() {
+	*x = WatchRoutingRequest{}
+	mi := &file_almadia_v1_cluster_service_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchRoutingRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchRoutingRequest) ProtoMessage() {}
+
+func (x *WatchRoutingRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_almadia_v1_cluster_service_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchRoutingRequest.ProtoReflect.Descriptor instead.
+func (*WatchRoutingRequest) Descriptor() ([]byte, []int) {
+	return file_almadia_v1_cluster_service_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *WatchRoutingRequest) GetTopics() []string {
+	if x != nil {
+		return x.Topics
+	}
+	return nil
+}
+
+// Message of the server on WatchRouting. An empty message is a heartbeat.
+type WatchRoutingResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What changed: entries replace those of the same name.
+	Routing       *Routing `protobuf:"bytes,1,opt,name=routing,proto3" json:"routing,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchRoutingResponse) Reset() {
+	*x = WatchRoutingResponse{}
+	mi := &file_almadia_v1_cluster_service_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchRoutingResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchRoutingResponse) ProtoMessage() {}
+
+func (x *WatchRoutingResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_almadia_v1_cluster_service_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchRoutingResponse.ProtoReflect.Descriptor instead.
+func (*WatchRoutingResponse) Descriptor() ([]byte, []int) {
+	return file_almadia_v1_cluster_service_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *WatchRoutingResponse) GetRouting() *Routing {
+	if x != nil {
+		return x.Routing
+	}
+	return nil
+}
+
+// One setting.
+type ConfigEntry struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Value.
+	Value string `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	// Default value.
+	DefaultValue string `protobuf:"bytes,3,opt,name=default_value,json=defaultValue,proto3" json:"default_value,omitempty"`
+	// What it does.
+	Description   string `protobuf:"bytes,7,opt,name=description,proto3" json:"description,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConfigEntry) Reset() {
+	*x = ConfigEntry{}
+	mi := &file_almadia_v1_cluster_service_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConfigEntry) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConfigEntry) ProtoMessage() {}
+
+func (x *ConfigEntry) ProtoReflect() protoreflect.Message {
+	mi := &file_almadia_v1_cluster_service_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConfigEntry.ProtoReflect.Descriptor instead.
+func (*ConfigEntry) Descriptor() ([]byte, []int) {
+	return file_almadia_v1_cluster_service_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ConfigEntry) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ConfigEntry) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
+func (x *ConfigEntry) GetDefaultValue() string {
+	if x != nil {
+		return x.DefaultValue
+	}
+	return ""
+}
+
+func (x *ConfigEntry) GetDescription() string {
+	if x != nil {
+		return x.Description
+	}
+	return ""
+}
+
+// Request of GetConfig.
+type GetConfigRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetConfigRequest) Reset() {
+	*x = GetConfigRequest{}
+	mi := &file_almadia_v1_cluster_service_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetConfigRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetConfigRequest) ProtoMessage() {}
+
+func (x *GetConfigRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_almadia_v1_cluster_service_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetConfigRequest.ProtoReflect.Descriptor instead.
+func (*GetConfigRequest) Descriptor() ([]byte, []int) {
+	return file_almadia_v1_cluster_service_proto_rawDescGZIP(), []int{10}
+}
+
+// Response of GetConfig.
+type GetConfigResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Settings, by name.
+	Entries       []*ConfigEntry `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetConfigResponse) Reset() {
+	*x = GetConfigResponse{}
+	mi := &file_almadia_v1_cluster_service_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetConfigResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetConfigResponse) ProtoMessage() {}
+
+func (x *GetConfigResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_almadia_v1_cluster_service_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetConfigResponse.ProtoReflect.Descriptor instead.
+func (*GetConfigResponse) Descriptor() ([]byte, []int) {
+	return file_almadia_v1_cluster_service_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *GetConfigResponse) GetEntries() []*ConfigEntry {
+	if x != nil {
+		return x.Entries
+	}
+	return nil
+}
+
 var File_almadia_v1_cluster_service_proto protoreflect.FileDescriptor
 
 const file_almadia_v1_cluster_service_proto_rawDesc = "" +
@@ -314,13 +792,44 @@ const file_almadia_v1_cluster_service_proto_rawDesc = "" +
 	"\abrokers\x18\x02 \x03(\v2\x16.almadia.v1.BrokerInfoR\abrokers\x12#\n" +
 	"\rcontroller_id\x18\x03 \x01(\x05R\fcontrollerId\x12)\n" +
 	"\x10leaderless_count\x18\x04 \x01(\x05R\x0fleaderlessCount\x12\x18\n" +
-	"\aversion\x18\a \x01(\tR\aversion*D\n" +
+	"\aversion\x18\a \x01(\tR\aversion\"+\n" +
+	"\x11GetRoutingRequest\x12\x16\n" +
+	"\x06topics\x18\x01 \x03(\tR\x06topics\"C\n" +
+	"\x12GetRoutingResponse\x12-\n" +
+	"\arouting\x18\x01 \x01(\v2\x13.almadia.v1.RoutingR\arouting\"g\n" +
+	"\aRouting\x12,\n" +
+	"\abrokers\x18\x01 \x03(\v2\x12.almadia.v1.BrokerR\abrokers\x12.\n" +
+	"\x06topics\x18\x02 \x03(\v2\x16.almadia.v1.TopicRouteR\x06topics\"\xb0\x01\n" +
+	"\n" +
+	"TopicRoute\x12\x14\n" +
+	"\x05topic\x18\x01 \x01(\tR\x05topic\x12\x19\n" +
+	"\btopic_id\x18\x02 \x01(\fR\atopicId\x12\x1d\n" +
+	"\n" +
+	"leader_ids\x18\x03 \x03(\x05R\tleaderIds\x12#\n" +
+	"\rleader_epochs\x18\x04 \x03(\rR\fleaderEpochs\x12-\n" +
+	"\x05error\x18\x05 \x01(\v2\x17.almadia.v1.ErrorDetailR\x05error\"-\n" +
+	"\x13WatchRoutingRequest\x12\x16\n" +
+	"\x06topics\x18\x01 \x03(\tR\x06topics\"E\n" +
+	"\x14WatchRoutingResponse\x12-\n" +
+	"\arouting\x18\x01 \x01(\v2\x13.almadia.v1.RoutingR\arouting\"~\n" +
+	"\vConfigEntry\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value\x12#\n" +
+	"\rdefault_value\x18\x03 \x01(\tR\fdefaultValue\x12 \n" +
+	"\vdescription\x18\a \x01(\tR\vdescription\"\x12\n" +
+	"\x10GetConfigRequest\"F\n" +
+	"\x11GetConfigResponse\x121\n" +
+	"\aentries\x18\x01 \x03(\v2\x17.almadia.v1.ConfigEntryR\aentries*D\n" +
 	"\vBrokerState\x12\x1c\n" +
 	"\x18BROKER_STATE_UNSPECIFIED\x10\x00\x12\x17\n" +
-	"\x13BROKER_STATE_ACTIVE\x10\x012b\n" +
+	"\x13BROKER_STATE_ACTIVE\x10\x012\xd8\x02\n" +
 	"\x0eClusterService\x12P\n" +
 	"\n" +
-	"GetCluster\x12\x1d.almadia.v1.GetClusterRequest\x1a\x1e.almadia.v1.GetClusterResponse\"\x03\x90\x02\x01BI\n" +
+	"GetCluster\x12\x1d.almadia.v1.GetClusterRequest\x1a\x1e.almadia.v1.GetClusterResponse\"\x03\x90\x02\x01\x12P\n" +
+	"\n" +
+	"GetRouting\x12\x1d.almadia.v1.GetRoutingRequest\x1a\x1e.almadia.v1.GetRoutingResponse\"\x03\x90\x02\x01\x12S\n" +
+	"\fWatchRouting\x12\x1f.almadia.v1.WatchRoutingRequest\x1a .almadia.v1.WatchRoutingResponse0\x01\x12M\n" +
+	"\tGetConfig\x12\x1c.almadia.v1.GetConfigRequest\x1a\x1d.almadia.v1.GetConfigResponse\"\x03\x90\x02\x01BI\n" +
 	"\rio.almadia.v1P\x01Z6github.com/almadia/almadia/gen/go/almadia/v1;almadiav1b\x06proto3"
 
 var (
@@ -336,27 +845,49 @@ func file_almadia_v1_cluster_service_proto_rawDescGZIP() []byte {
 }
 
 var file_almadia_v1_cluster_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_almadia_v1_cluster_service_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_almadia_v1_cluster_service_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_almadia_v1_cluster_service_proto_goTypes = []any{
 	(BrokerState)(0),              // 0: almadia.v1.BrokerState
 	(*BrokerInfo)(nil),            // 1: almadia.v1.BrokerInfo
 	(*GetClusterRequest)(nil),     // 2: almadia.v1.GetClusterRequest
 	(*GetClusterResponse)(nil),    // 3: almadia.v1.GetClusterResponse
-	(*Broker)(nil),                // 4: almadia.v1.Broker
-	(*timestamppb.Timestamp)(nil), // 5: google.protobuf.Timestamp
+	(*GetRoutingRequest)(nil),     // 4: almadia.v1.GetRoutingRequest
+	(*GetRoutingResponse)(nil),    // 5: almadia.v1.GetRoutingResponse
+	(*Routing)(nil),               // 6: almadia.v1.Routing
+	(*TopicRoute)(nil),            // 7: almadia.v1.TopicRoute
+	(*WatchRoutingRequest)(nil),   // 8: almadia.v1.WatchRoutingRequest
+	(*WatchRoutingResponse)(nil),  // 9: almadia.v1.WatchRoutingResponse
+	(*ConfigEntry)(nil),           // 10: almadia.v1.ConfigEntry
+	(*GetConfigRequest)(nil),      // 11: almadia.v1.GetConfigRequest
+	(*GetConfigResponse)(nil),     // 12: almadia.v1.GetConfigResponse
+	(*Broker)(nil),                // 13: almadia.v1.Broker
+	(*timestamppb.Timestamp)(nil), // 14: google.protobuf.Timestamp
+	(*ErrorDetail)(nil),           // 15: almadia.v1.ErrorDetail
 }
 var file_almadia_v1_cluster_service_proto_depIdxs = []int32{
-	4, // 0: almadia.v1.BrokerInfo.broker:type_name -> almadia.v1.Broker
-	0, // 1: almadia.v1.BrokerInfo.state:type_name -> almadia.v1.BrokerState
-	5, // 2: almadia.v1.BrokerInfo.start_time:type_name -> google.protobuf.Timestamp
-	1, // 3: almadia.v1.GetClusterResponse.brokers:type_name -> almadia.v1.BrokerInfo
-	2, // 4: almadia.v1.ClusterService.GetCluster:input_type -> almadia.v1.GetClusterRequest
-	3, // 5: almadia.v1.ClusterService.GetCluster:output_type -> almadia.v1.GetClusterResponse
-	5, // [5:6] is the sub-list for method output_type
-	4, // [4:5] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	13, // 0: almadia.v1.BrokerInfo.broker:type_name -> almadia.v1.Broker
+	0,  // 1: almadia.v1.BrokerInfo.state:type_name -> almadia.v1.BrokerState
+	14, // 2: almadia.v1.BrokerInfo.start_time:type_name -> google.protobuf.Timestamp
+	1,  // 3: almadia.v1.GetClusterResponse.brokers:type_name -> almadia.v1.BrokerInfo
+	6,  // 4: almadia.v1.GetRoutingResponse.routing:type_name -> almadia.v1.Routing
+	13, // 5: almadia.v1.Routing.brokers:type_name -> almadia.v1.Broker
+	7,  // 6: almadia.v1.Routing.topics:type_name -> almadia.v1.TopicRoute
+	15, // 7: almadia.v1.TopicRoute.error:type_name -> almadia.v1.ErrorDetail
+	6,  // 8: almadia.v1.WatchRoutingResponse.routing:type_name -> almadia.v1.Routing
+	10, // 9: almadia.v1.GetConfigResponse.entries:type_name -> almadia.v1.ConfigEntry
+	2,  // 10: almadia.v1.ClusterService.GetCluster:input_type -> almadia.v1.GetClusterRequest
+	4,  // 11: almadia.v1.ClusterService.GetRouting:input_type -> almadia.v1.GetRoutingRequest
+	8,  // 12: almadia.v1.ClusterService.WatchRouting:input_type -> almadia.v1.WatchRoutingRequest
+	11, // 13: almadia.v1.ClusterService.GetConfig:input_type -> almadia.v1.GetConfigRequest
+	3,  // 14: almadia.v1.ClusterService.GetCluster:output_type -> almadia.v1.GetClusterResponse
+	5,  // 15: almadia.v1.ClusterService.GetRouting:output_type -> almadia.v1.GetRoutingResponse
+	9,  // 16: almadia.v1.ClusterService.WatchRouting:output_type -> almadia.v1.WatchRoutingResponse
+	12, // 17: almadia.v1.ClusterService.GetConfig:output_type -> almadia.v1.GetConfigResponse
+	14, // [14:18] is the sub-list for method output_type
+	10, // [10:14] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_almadia_v1_cluster_service_proto_init() }
@@ -371,7 +902,7 @@ func file_almadia_v1_cluster_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_almadia_v1_cluster_service_proto_rawDesc), len(file_almadia_v1_cluster_service_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   3,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

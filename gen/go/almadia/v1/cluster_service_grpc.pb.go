@@ -19,7 +19,10 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	ClusterService_GetCluster_FullMethodName = "/almadia.v1.ClusterService/GetCluster"
+	ClusterService_GetCluster_FullMethodName   = "/almadia.v1.ClusterService/GetCluster"
+	ClusterService_GetRouting_FullMethodName   = "/almadia.v1.ClusterService/GetRouting"
+	ClusterService_WatchRouting_FullMethodName = "/almadia.v1.ClusterService/WatchRouting"
+	ClusterService_GetConfig_FullMethodName    = "/almadia.v1.ClusterService/GetConfig"
 )
 
 // ClusterServiceClient is the client API for ClusterService service.
@@ -30,6 +33,13 @@ const (
 type ClusterServiceClient interface {
 	// Describes the cluster and its brokers.
 	GetCluster(ctx context.Context, in *GetClusterRequest, opts ...grpc.CallOption) (*GetClusterResponse, error)
+	// Says which brokers lead which partitions, for clients that go there directly.
+	GetRouting(ctx context.Context, in *GetRoutingRequest, opts ...grpc.CallOption) (*GetRoutingResponse, error)
+	// The same, pushed on every change; the first message is complete. Ends with an error
+	// when the broker stops.
+	WatchRouting(ctx context.Context, in *WatchRoutingRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchRoutingResponse], error)
+	// Returns the settings of the broker that answers.
+	GetConfig(ctx context.Context, in *GetConfigRequest, opts ...grpc.CallOption) (*GetConfigResponse, error)
 }
 
 type clusterServiceClient struct {
@@ -50,6 +60,45 @@ func (c *clusterServiceClient) GetCluster(ctx context.Context, in *GetClusterReq
 	return out, nil
 }
 
+func (c *clusterServiceClient) GetRouting(ctx context.Context, in *GetRoutingRequest, opts ...grpc.CallOption) (*GetRoutingResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetRoutingResponse)
+	err := c.cc.Invoke(ctx, ClusterService_GetRouting_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *clusterServiceClient) WatchRouting(ctx context.Context, in *WatchRoutingRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchRoutingResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &ClusterService_ServiceDesc.Streams[0], ClusterService_WatchRouting_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[WatchRoutingRequest, WatchRoutingResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ClusterService_WatchRoutingClient = grpc.ServerStreamingClient[WatchRoutingResponse]
+
+func (c *clusterServiceClient) GetConfig(ctx context.Context, in *GetConfigRequest, opts ...grpc.CallOption) (*GetConfigResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetConfigResponse)
+	err := c.cc.Invoke(ctx, ClusterService_GetConfig_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // ClusterServiceServer is the server API for ClusterService service.
 // All implementations must embed UnimplementedClusterServiceServer
 // for forward compatibility.
@@ -58,6 +107,13 @@ func (c *clusterServiceClient) GetCluster(ctx context.Context, in *GetClusterReq
 type ClusterServiceServer interface {
 	// Describes the cluster and its brokers.
 	GetCluster(context.Context, *GetClusterRequest) (*GetClusterResponse, error)
+	// Says which brokers lead which partitions, for clients that go there directly.
+	GetRouting(context.Context, *GetRoutingRequest) (*GetRoutingResponse, error)
+	// The same, pushed on every change; the first message is complete. Ends with an error
+	// when the broker stops.
+	WatchRouting(*WatchRoutingRequest, grpc.ServerStreamingServer[WatchRoutingResponse]) error
+	// Returns the settings of the broker that answers.
+	GetConfig(context.Context, *GetConfigRequest) (*GetConfigResponse, error)
 	mustEmbedUnimplementedClusterServiceServer()
 }
 
@@ -70,6 +126,15 @@ type UnimplementedClusterServiceServer struct{}
 
 func (UnimplementedClusterServiceServer) GetCluster(context.Context, *GetClusterRequest) (*GetClusterResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetCluster not implemented")
+}
+func (UnimplementedClusterServiceServer) GetRouting(context.Context, *GetRoutingRequest) (*GetRoutingResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetRouting not implemented")
+}
+func (UnimplementedClusterServiceServer) WatchRouting(*WatchRoutingRequest, grpc.ServerStreamingServer[WatchRoutingResponse]) error {
+	return status.Error(codes.Unimplemented, "method WatchRouting not implemented")
+}
+func (UnimplementedClusterServiceServer) GetConfig(context.Context, *GetConfigRequest) (*GetConfigResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetConfig not implemented")
 }
 func (UnimplementedClusterServiceServer) mustEmbedUnimplementedClusterServiceServer() {}
 func (UnimplementedClusterServiceServer) testEmbeddedByValue()                        {}
@@ -110,6 +175,53 @@ func _ClusterService_GetCluster_Handler(srv interface{}, ctx context.Context, de
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ClusterService_GetRouting_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetRoutingRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ClusterServiceServer).GetRouting(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ClusterService_GetRouting_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ClusterServiceServer).GetRouting(ctx, req.(*GetRoutingRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ClusterService_WatchRouting_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(WatchRoutingRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(ClusterServiceServer).WatchRouting(m, &grpc.GenericServerStream[WatchRoutingRequest, WatchRoutingResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ClusterService_WatchRoutingServer = grpc.ServerStreamingServer[WatchRoutingResponse]
+
+func _ClusterService_GetConfig_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetConfigRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ClusterServiceServer).GetConfig(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ClusterService_GetConfig_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ClusterServiceServer).GetConfig(ctx, req.(*GetConfigRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // ClusterService_ServiceDesc is the grpc.ServiceDesc for ClusterService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -121,7 +233,21 @@ var ClusterService_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "GetCluster",
 			Handler:    _ClusterService_GetCluster_Handler,
 		},
+		{
+			MethodName: "GetRouting",
+			Handler:    _ClusterService_GetRouting_Handler,
+		},
+		{
+			MethodName: "GetConfig",
+			Handler:    _ClusterService_GetConfig_Handler,
+		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "WatchRouting",
+			Handler:       _ClusterService_WatchRouting_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "almadia/v1/cluster_service.proto",
 }

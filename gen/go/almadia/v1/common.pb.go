@@ -278,6 +278,8 @@ const (
 	ErrorReason_ERROR_REASON_DATA_CORRUPTED ErrorReason = 80
 	// INTERNAL.
 	ErrorReason_ERROR_REASON_INTERNAL ErrorReason = 81
+	// FAILED_PRECONDITION. etag does not match; read again.
+	ErrorReason_ERROR_REASON_ETAG_MISMATCH ErrorReason = 83
 )
 
 // Enum value maps for ErrorReason.
@@ -302,6 +304,7 @@ var (
 		73: "ERROR_REASON_ACCESS_DENIED",
 		80: "ERROR_REASON_DATA_CORRUPTED",
 		81: "ERROR_REASON_INTERNAL",
+		83: "ERROR_REASON_ETAG_MISMATCH",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":         0,
@@ -323,6 +326,7 @@ var (
 		"ERROR_REASON_ACCESS_DENIED":       73,
 		"ERROR_REASON_DATA_CORRUPTED":      80,
 		"ERROR_REASON_INTERNAL":            81,
+		"ERROR_REASON_ETAG_MISMATCH":       83,
 	}
 )
 
@@ -1014,7 +1018,7 @@ const file_almadia_v1_common_proto_rawDesc = "" +
 	"\x19RECORD_FORMAT_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15RECORD_FORMAT_RECORDS\x10\x01\x12\x16\n" +
 	"\x12RECORD_FORMAT_TEXT\x10\x02\x12\x19\n" +
-	"\x15RECORD_FORMAT_BATCHES\x10\x03*\x8d\x05\n" +
+	"\x15RECORD_FORMAT_BATCHES\x10\x03*\xad\x05\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12 \n" +
 	"\x1cERROR_REASON_INVALID_REQUEST\x10\x01\x12!\n" +
@@ -1035,7 +1039,8 @@ const file_almadia_v1_common_proto_rawDesc = "" +
 	"\x1cERROR_REASON_OUT_OF_CAPACITY\x10=\x12\x1e\n" +
 	"\x1aERROR_REASON_ACCESS_DENIED\x10I\x12\x1f\n" +
 	"\x1bERROR_REASON_DATA_CORRUPTED\x10P\x12\x19\n" +
-	"\x15ERROR_REASON_INTERNAL\x10Q*I\n" +
+	"\x15ERROR_REASON_INTERNAL\x10Q\x12\x1e\n" +
+	"\x1aERROR_REASON_ETAG_MISMATCH\x10S*I\n" +
 	"\fNoticeReason\x12\x1d\n" +
 	"\x19NOTICE_REASON_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16NOTICE_REASON_DRAINING\x10\x01BI\n" +

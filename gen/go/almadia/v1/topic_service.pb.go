@@ -9,6 +9,8 @@ package almadiav1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
+	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -25,14 +27,25 @@ const (
 // Settings of a topic. Unset fields take the cluster's defaults.
 type TopicConfig struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
+	// Age after which records are dropped, by the broker's clock at their append. 0 s is
+	// no limit. Default 7 days; 1 s to 36,500 days in whole milliseconds. Records go by
+	// the segment, when the youngest of it is old enough.
+	RetentionTime *durationpb.Duration `protobuf:"bytes,1,opt,name=retention_time,json=retentionTime,proto3" json:"retention_time,omitempty"`
+	// Bytes per partition beyond which the oldest segments are dropped, while as much is
+	// left. 0 is no limit, the default.
+	RetentionBytes *int64 `protobuf:"varint,2,opt,name=retention_bytes,json=retentionBytes,proto3,oneof" json:"retention_bytes,omitempty"` // 3 is kept free for compaction.
 	// Largest batch, in payload bytes, both as sent and uncompressed. Default 1 MiB,
 	// at most 16 MiB; above 3 MiB readers need a raised message limit.
 	MaxBatchBytes *int32 `protobuf:"varint,4,opt,name=max_batch_bytes,json=maxBatchBytes,proto3,oneof" json:"max_batch_bytes,omitempty"`
 	// Largest record. Default 1 MiB. Those in a compressed batch are bounded by
 	// max_batch_bytes alone.
 	MaxRecordBytes *int32 `protobuf:"varint,5,opt,name=max_record_bytes,json=maxRecordBytes,proto3,oneof" json:"max_record_bytes,omitempty"`
-	// Size of a segment file. Default 128 MiB, at most 1 GiB.
-	SegmentBytes *int32 `protobuf:"varint,6,opt,name=segment_bytes,json=segmentBytes,proto3,oneof" json:"segment_bytes,omitempty"` // 7 to 9 are kept free for further settings.
+	// Size of a segment file. Default 128 MiB, 64 KiB to 1 GiB. A change counts from the
+	// next record on.
+	SegmentBytes *int32 `protobuf:"varint,6,opt,name=segment_bytes,json=segmentBytes,proto3,oneof" json:"segment_bytes,omitempty"`
+	// Age at which a segment is closed, when the next record comes. 0 s is no limit.
+	// Default a seventh of retention_time, but at least 1 minute; bounds as there.
+	SegmentTime *durationpb.Duration `protobuf:"bytes,7,opt,name=segment_time,json=segmentTime,proto3" json:"segment_time,omitempty"` // 8 and 9 are kept free for further settings.
 	// Clock of the records appended from now on. Default CREATE_TIME.
 	TimestampType TimestampType `protobuf:"varint,10,opt,name=timestamp_type,json=timestampType,proto3,enum=almadia.v1.TimestampType" json:"timestamp_type,omitempty"`
 	// Codecs that batches may be compressed with; empty means all. Records that are
@@ -72,6 +85,20 @@ func (*TopicConfig) Descriptor() ([]byte, []int) {
 	return file_almadia_v1_topic_service_proto_rawDescGZIP(), []int{0}
 }
 
+func (x *TopicConfig) GetRetentionTime() *durationpb.Duration {
+	if x != nil {
+		return x.RetentionTime
+	}
+	return nil
+}
+
+func (x *TopicConfig) GetRetentionBytes() int64 {
+	if x != nil && x.RetentionBytes != nil {
+		return *x.RetentionBytes
+	}
+	return 0
+}
+
 func (x *TopicConfig) GetMaxBatchBytes() int32 {
 	if x != nil && x.MaxBatchBytes != nil {
 		return *x.MaxBatchBytes
@@ -93,6 +120,13 @@ func (x *TopicConfig) GetSegmentBytes() int32 {
 	return 0
 }
 
+func (x *TopicConfig) GetSegmentTime() *durationpb.Duration {
+	if x != nil {
+		return x.SegmentTime
+	}
+	return nil
+}
+
 func (x *TopicConfig) GetTimestampType() TimestampType {
 	if x != nil {
 		return x.TimestampType
@@ -112,18 +146,24 @@ type Topic struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Name: 1 to 249 of [a-zA-Z0-9._-], not "." or "..". "__" is for the system.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// Number of partitions.
+	// Number of partitions. Can only grow; keys go by the new number from then on.
 	PartitionCount int32 `protobuf:"varint,2,opt,name=partition_count,json=partitionCount,proto3" json:"partition_count,omitempty"`
 	// Copies of each partition: odd, at most 7, and no more than there are brokers.
 	// 0 lets the cluster choose.
 	ReplicationFactor int32 `protobuf:"varint,3,opt,name=replication_factor,json=replicationFactor,proto3" json:"replication_factor,omitempty"`
 	// What is set for this topic; the rest follows the cluster.
-	Config *TopicConfig `protobuf:"bytes,4,opt,name=config,proto3" json:"config,omitempty"` // 5 is kept free for labels of the owner.
+	Config *TopicConfig `protobuf:"bytes,4,opt,name=config,proto3" json:"config,omitempty"`
+	// Labels of the owner: at most 32, keys of 1 to 63 of [a-zA-Z0-9._/-], values of at
+	// most 255 bytes.
+	Labels map[string]string `protobuf:"bytes,5,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Unique id, 16 bytes; differs after delete and create. Output only.
 	TopicId []byte `protobuf:"bytes,6,opt,name=topic_id,json=topicId,proto3" json:"topic_id,omitempty"`
 	// When created. Output only.
-	CreateTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"` // 8 is kept free for conditional updates.
-	// Partitions; only in GetTopic and CreateTopic. Output only.
+	CreateTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	// Names this version of name, config, labels and partition_count: for UpdateTopic
+	// and DeleteTopic. Output only.
+	Etag string `protobuf:"bytes,8,opt,name=etag,proto3" json:"etag,omitempty"`
+	// Partitions; not in ListTopics. Output only.
 	Partitions []*Partition `protobuf:"bytes,9,rep,name=partitions,proto3" json:"partitions,omitempty"`
 	// What holds now, defaults included. Output only.
 	EffectiveConfig *TopicConfig `protobuf:"bytes,10,opt,name=effective_config,json=effectiveConfig,proto3" json:"effective_config,omitempty"`
@@ -189,6 +229,13 @@ func (x *Topic) GetConfig() *TopicConfig {
 	return nil
 }
 
+func (x *Topic) GetLabels() map[string]string {
+	if x != nil {
+		return x.Labels
+	}
+	return nil
+}
+
 func (x *Topic) GetTopicId() []byte {
 	if x != nil {
 		return x.TopicId
@@ -201,6 +248,13 @@ func (x *Topic) GetCreateTime() *timestamppb.Timestamp {
 		return x.CreateTime
 	}
 	return nil
+}
+
+func (x *Topic) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
 }
 
 func (x *Topic) GetPartitions() []*Partition {
@@ -630,18 +684,134 @@ func (x *ListTopicsResponse) GetNextPageToken() string {
 	return ""
 }
 
+// Request of UpdateTopic.
+type UpdateTopicRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// New values. name says which topic; etag, if set, must be its present one. What else
+	// is output only is not looked at, so a topic can be sent back as it was read, changed.
+	Topic *Topic `protobuf:"bytes,1,opt,name=topic,proto3" json:"topic,omitempty"`
+	// Paths in Topic: "partition_count", "labels", "config" as a whole or one of its
+	// fields, as in "config.retention_time". What is named and unset returns to its
+	// default. Unset: all fields that are set. "*": all of the above, save that a
+	// partition_count of 0 leaves it.
+	UpdateMask *fieldmaskpb.FieldMask `protobuf:"bytes,2,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
+	// Only check.
+	ValidateOnly  bool `protobuf:"varint,3,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateTopicRequest) Reset() {
+	*x = UpdateTopicRequest{}
+	mi := &file_almadia_v1_topic_service_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateTopicRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateTopicRequest) ProtoMessage() {}
+
+func (x *UpdateTopicRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_almadia_v1_topic_service_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateTopicRequest.ProtoReflect.Descriptor instead.
+func (*UpdateTopicRequest) Descriptor() ([]byte, []int) {
+	return file_almadia_v1_topic_service_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *UpdateTopicRequest) GetTopic() *Topic {
+	if x != nil {
+		return x.Topic
+	}
+	return nil
+}
+
+func (x *UpdateTopicRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
+	if x != nil {
+		return x.UpdateMask
+	}
+	return nil
+}
+
+func (x *UpdateTopicRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+// Response of UpdateTopic.
+type UpdateTopicResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The topic as it is now.
+	Topic         *Topic `protobuf:"bytes,1,opt,name=topic,proto3" json:"topic,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateTopicResponse) Reset() {
+	*x = UpdateTopicResponse{}
+	mi := &file_almadia_v1_topic_service_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateTopicResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateTopicResponse) ProtoMessage() {}
+
+func (x *UpdateTopicResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_almadia_v1_topic_service_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateTopicResponse.ProtoReflect.Descriptor instead.
+func (*UpdateTopicResponse) Descriptor() ([]byte, []int) {
+	return file_almadia_v1_topic_service_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *UpdateTopicResponse) GetTopic() *Topic {
+	if x != nil {
+		return x.Topic
+	}
+	return nil
+}
+
 // Request of DeleteTopic.
 type DeleteTopicRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Topic name.
-	Topic         string `protobuf:"bytes,1,opt,name=topic,proto3" json:"topic,omitempty"` // 2 is kept free for conditional deletes.
+	Topic string `protobuf:"bytes,1,opt,name=topic,proto3" json:"topic,omitempty"`
+	// Must be the topic's present one, if set.
+	Etag          string `protobuf:"bytes,2,opt,name=etag,proto3" json:"etag,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *DeleteTopicRequest) Reset() {
 	*x = DeleteTopicRequest{}
-	mi := &file_almadia_v1_topic_service_proto_msgTypes[9]
+	mi := &file_almadia_v1_topic_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -653,7 +823,7 @@ func (x *DeleteTopicRequest) String() string {
 func (*DeleteTopicRequest) ProtoMessage() {}
 
 func (x *DeleteTopicRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_almadia_v1_topic_service_proto_msgTypes[9]
+	mi := &file_almadia_v1_topic_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -666,12 +836,19 @@ func (x *DeleteTopicRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteTopicRequest.ProtoReflect.Descriptor instead.
 func (*DeleteTopicRequest) Descriptor() ([]byte, []int) {
-	return file_almadia_v1_topic_service_proto_rawDescGZIP(), []int{9}
+	return file_almadia_v1_topic_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *DeleteTopicRequest) GetTopic() string {
 	if x != nil {
 		return x.Topic
+	}
+	return ""
+}
+
+func (x *DeleteTopicRequest) GetEtag() string {
+	if x != nil {
+		return x.Etag
 	}
 	return ""
 }
@@ -685,7 +862,7 @@ type DeleteTopicResponse struct {
 
 func (x *DeleteTopicResponse) Reset() {
 	*x = DeleteTopicResponse{}
-	mi := &file_almadia_v1_topic_service_proto_msgTypes[10]
+	mi := &file_almadia_v1_topic_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -697,7 +874,7 @@ func (x *DeleteTopicResponse) String() string {
 func (*DeleteTopicResponse) ProtoMessage() {}
 
 func (x *DeleteTopicResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_almadia_v1_topic_service_proto_msgTypes[10]
+	mi := &file_almadia_v1_topic_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -710,7 +887,173 @@ func (x *DeleteTopicResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteTopicResponse.ProtoReflect.Descriptor instead.
 func (*DeleteTopicResponse) Descriptor() ([]byte, []int) {
-	return file_almadia_v1_topic_service_proto_rawDescGZIP(), []int{10}
+	return file_almadia_v1_topic_service_proto_rawDescGZIP(), []int{12}
+}
+
+// Request of DeleteRecords.
+type DeleteRecordsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// New first offsets: records below are dropped. ANCHOR_LATEST drops all; an anchor has
+	// to be named. Nothing past the high watermark can be dropped.
+	Partitions    []*PartitionPosition `protobuf:"bytes,1,rep,name=partitions,proto3" json:"partitions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteRecordsRequest) Reset() {
+	*x = DeleteRecordsRequest{}
+	mi := &file_almadia_v1_topic_service_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteRecordsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteRecordsRequest) ProtoMessage() {}
+
+func (x *DeleteRecordsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_almadia_v1_topic_service_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteRecordsRequest.ProtoReflect.Descriptor instead.
+func (*DeleteRecordsRequest) Descriptor() ([]byte, []int) {
+	return file_almadia_v1_topic_service_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *DeleteRecordsRequest) GetPartitions() []*PartitionPosition {
+	if x != nil {
+		return x.Partitions
+	}
+	return nil
+}
+
+// Response of DeleteRecords.
+type DeleteRecordsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In the order of the request.
+	Partitions    []*TrimmedPartition `protobuf:"bytes,1,rep,name=partitions,proto3" json:"partitions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteRecordsResponse) Reset() {
+	*x = DeleteRecordsResponse{}
+	mi := &file_almadia_v1_topic_service_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteRecordsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteRecordsResponse) ProtoMessage() {}
+
+func (x *DeleteRecordsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_almadia_v1_topic_service_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteRecordsResponse.ProtoReflect.Descriptor instead.
+func (*DeleteRecordsResponse) Descriptor() ([]byte, []int) {
+	return file_almadia_v1_topic_service_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *DeleteRecordsResponse) GetPartitions() []*TrimmedPartition {
+	if x != nil {
+		return x.Partitions
+	}
+	return nil
+}
+
+// Outcome of DeleteRecords in one partition.
+type TrimmedPartition struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Topic name.
+	Topic string `protobuf:"bytes,1,opt,name=topic,proto3" json:"topic,omitempty"`
+	// Partition.
+	Partition *int32 `protobuf:"varint,2,opt,name=partition,proto3,oneof" json:"partition,omitempty"`
+	// First available offset now; unset with an error.
+	LogStartOffset *int64 `protobuf:"varint,3,opt,name=log_start_offset,json=logStartOffset,proto3,oneof" json:"log_start_offset,omitempty"`
+	// Why it was not moved. If it is set for all, the call fails with the first one.
+	Error         *ErrorDetail `protobuf:"bytes,4,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TrimmedPartition) Reset() {
+	*x = TrimmedPartition{}
+	mi := &file_almadia_v1_topic_service_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TrimmedPartition) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TrimmedPartition) ProtoMessage() {}
+
+func (x *TrimmedPartition) ProtoReflect() protoreflect.Message {
+	mi := &file_almadia_v1_topic_service_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TrimmedPartition.ProtoReflect.Descriptor instead.
+func (*TrimmedPartition) Descriptor() ([]byte, []int) {
+	return file_almadia_v1_topic_service_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *TrimmedPartition) GetTopic() string {
+	if x != nil {
+		return x.Topic
+	}
+	return ""
+}
+
+func (x *TrimmedPartition) GetPartition() int32 {
+	if x != nil && x.Partition != nil {
+		return *x.Partition
+	}
+	return 0
+}
+
+func (x *TrimmedPartition) GetLogStartOffset() int64 {
+	if x != nil && x.LogStartOffset != nil {
+		return *x.LogStartOffset
+	}
+	return 0
+}
+
+func (x *TrimmedPartition) GetError() *ErrorDetail {
+	if x != nil {
+		return x.Error
+	}
+	return nil
 }
 
 var File_almadia_v1_topic_service_proto protoreflect.FileDescriptor
@@ -718,30 +1061,39 @@ var File_almadia_v1_topic_service_proto protoreflect.FileDescriptor
 const file_almadia_v1_topic_service_proto_rawDesc = "" +
 	"\n" +
 	"\x1ealmadia/v1/topic_service.proto\x12\n" +
-	"almadia.v1\x1a\x17almadia/v1/common.proto\x1a\x17almadia/v1/record.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd5\x02\n" +
-	"\vTopicConfig\x12+\n" +
-	"\x0fmax_batch_bytes\x18\x04 \x01(\x05H\x00R\rmaxBatchBytes\x88\x01\x01\x12-\n" +
-	"\x10max_record_bytes\x18\x05 \x01(\x05H\x01R\x0emaxRecordBytes\x88\x01\x01\x12(\n" +
-	"\rsegment_bytes\x18\x06 \x01(\x05H\x02R\fsegmentBytes\x88\x01\x01\x12@\n" +
+	"almadia.v1\x1a\x17almadia/v1/common.proto\x1a\x17almadia/v1/record.proto\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x97\x04\n" +
+	"\vTopicConfig\x12@\n" +
+	"\x0eretention_time\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\rretentionTime\x12,\n" +
+	"\x0fretention_bytes\x18\x02 \x01(\x03H\x00R\x0eretentionBytes\x88\x01\x01\x12+\n" +
+	"\x0fmax_batch_bytes\x18\x04 \x01(\x05H\x01R\rmaxBatchBytes\x88\x01\x01\x12-\n" +
+	"\x10max_record_bytes\x18\x05 \x01(\x05H\x02R\x0emaxRecordBytes\x88\x01\x01\x12(\n" +
+	"\rsegment_bytes\x18\x06 \x01(\x05H\x03R\fsegmentBytes\x88\x01\x01\x12<\n" +
+	"\fsegment_time\x18\a \x01(\v2\x19.google.protobuf.DurationR\vsegmentTime\x12@\n" +
 	"\x0etimestamp_type\x18\n" +
 	" \x01(\x0e2\x19.almadia.v1.TimestampTypeR\rtimestampType\x12C\n" +
 	"\x0eallowed_codecs\x18\v \x03(\x0e2\x1c.almadia.v1.CompressionCodecR\rallowedCodecsB\x12\n" +
+	"\x10_retention_bytesB\x12\n" +
 	"\x10_max_batch_bytesB\x13\n" +
 	"\x11_max_record_bytesB\x10\n" +
-	"\x0e_segment_bytes\"\xf7\x02\n" +
+	"\x0e_segment_bytes\"\xfd\x03\n" +
 	"\x05Topic\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12'\n" +
 	"\x0fpartition_count\x18\x02 \x01(\x05R\x0epartitionCount\x12-\n" +
 	"\x12replication_factor\x18\x03 \x01(\x05R\x11replicationFactor\x12/\n" +
-	"\x06config\x18\x04 \x01(\v2\x17.almadia.v1.TopicConfigR\x06config\x12\x19\n" +
+	"\x06config\x18\x04 \x01(\v2\x17.almadia.v1.TopicConfigR\x06config\x125\n" +
+	"\x06labels\x18\x05 \x03(\v2\x1d.almadia.v1.Topic.LabelsEntryR\x06labels\x12\x19\n" +
 	"\btopic_id\x18\x06 \x01(\fR\atopicId\x12;\n" +
 	"\vcreate_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"createTime\x125\n" +
+	"createTime\x12\x12\n" +
+	"\x04etag\x18\b \x01(\tR\x04etag\x125\n" +
 	"\n" +
 	"partitions\x18\t \x03(\v2\x15.almadia.v1.PartitionR\n" +
 	"partitions\x12B\n" +
 	"\x10effective_config\x18\n" +
-	" \x01(\v2\x17.almadia.v1.TopicConfigR\x0feffectiveConfig\"\xd4\x02\n" +
+	" \x01(\v2\x17.almadia.v1.TopicConfigR\x0feffectiveConfig\x1a9\n" +
+	"\vLabelsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xd4\x02\n" +
 	"\tPartition\x12!\n" +
 	"\tpartition\x18\x01 \x01(\x05H\x00R\tpartition\x88\x01\x01\x12.\n" +
 	"\x06leader\x18\x02 \x01(\v2\x16.almadia.v1.LeaderHintR\x06leader\x12\x1a\n" +
@@ -771,16 +1123,42 @@ const file_almadia_v1_topic_service_proto_rawDesc = "" +
 	"\x06prefix\x18\x03 \x01(\tR\x06prefix\"g\n" +
 	"\x12ListTopicsResponse\x12)\n" +
 	"\x06topics\x18\x01 \x03(\v2\x11.almadia.v1.TopicR\x06topics\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"*\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x9f\x01\n" +
+	"\x12UpdateTopicRequest\x12'\n" +
+	"\x05topic\x18\x01 \x01(\v2\x11.almadia.v1.TopicR\x05topic\x12;\n" +
+	"\vupdate_mask\x18\x02 \x01(\v2\x1a.google.protobuf.FieldMaskR\n" +
+	"updateMask\x12#\n" +
+	"\rvalidate_only\x18\x03 \x01(\bR\fvalidateOnly\">\n" +
+	"\x13UpdateTopicResponse\x12'\n" +
+	"\x05topic\x18\x01 \x01(\v2\x11.almadia.v1.TopicR\x05topic\">\n" +
 	"\x12DeleteTopicRequest\x12\x14\n" +
-	"\x05topic\x18\x01 \x01(\tR\x05topic\"\x15\n" +
-	"\x13DeleteTopicResponse2\xcc\x02\n" +
+	"\x05topic\x18\x01 \x01(\tR\x05topic\x12\x12\n" +
+	"\x04etag\x18\x02 \x01(\tR\x04etag\"\x15\n" +
+	"\x13DeleteTopicResponse\"U\n" +
+	"\x14DeleteRecordsRequest\x12=\n" +
+	"\n" +
+	"partitions\x18\x01 \x03(\v2\x1d.almadia.v1.PartitionPositionR\n" +
+	"partitions\"U\n" +
+	"\x15DeleteRecordsResponse\x12<\n" +
+	"\n" +
+	"partitions\x18\x01 \x03(\v2\x1c.almadia.v1.TrimmedPartitionR\n" +
+	"partitions\"\xcc\x01\n" +
+	"\x10TrimmedPartition\x12\x14\n" +
+	"\x05topic\x18\x01 \x01(\tR\x05topic\x12!\n" +
+	"\tpartition\x18\x02 \x01(\x05H\x00R\tpartition\x88\x01\x01\x12-\n" +
+	"\x10log_start_offset\x18\x03 \x01(\x03H\x01R\x0elogStartOffset\x88\x01\x01\x12-\n" +
+	"\x05error\x18\x04 \x01(\v2\x17.almadia.v1.ErrorDetailR\x05errorB\f\n" +
+	"\n" +
+	"_partitionB\x13\n" +
+	"\x11_log_start_offset2\xf2\x03\n" +
 	"\fTopicService\x12N\n" +
 	"\vCreateTopic\x12\x1e.almadia.v1.CreateTopicRequest\x1a\x1f.almadia.v1.CreateTopicResponse\x12J\n" +
 	"\bGetTopic\x12\x1b.almadia.v1.GetTopicRequest\x1a\x1c.almadia.v1.GetTopicResponse\"\x03\x90\x02\x01\x12P\n" +
 	"\n" +
 	"ListTopics\x12\x1d.almadia.v1.ListTopicsRequest\x1a\x1e.almadia.v1.ListTopicsResponse\"\x03\x90\x02\x01\x12N\n" +
-	"\vDeleteTopic\x12\x1e.almadia.v1.DeleteTopicRequest\x1a\x1f.almadia.v1.DeleteTopicResponseBI\n" +
+	"\vUpdateTopic\x12\x1e.almadia.v1.UpdateTopicRequest\x1a\x1f.almadia.v1.UpdateTopicResponse\x12N\n" +
+	"\vDeleteTopic\x12\x1e.almadia.v1.DeleteTopicRequest\x1a\x1f.almadia.v1.DeleteTopicResponse\x12T\n" +
+	"\rDeleteRecords\x12 .almadia.v1.DeleteRecordsRequest\x1a!.almadia.v1.DeleteRecordsResponseBI\n" +
 	"\rio.almadia.v1P\x01Z6github.com/almadia/almadia/gen/go/almadia/v1;almadiav1b\x06proto3"
 
 var (
@@ -795,7 +1173,7 @@ func file_almadia_v1_topic_service_proto_rawDescGZIP() []byte {
 	return file_almadia_v1_topic_service_proto_rawDescData
 }
 
-var file_almadia_v1_topic_service_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_almadia_v1_topic_service_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_almadia_v1_topic_service_proto_goTypes = []any{
 	(*TopicConfig)(nil),           // 0: almadia.v1.TopicConfig
 	(*Topic)(nil),                 // 1: almadia.v1.Topic
@@ -806,38 +1184,61 @@ var file_almadia_v1_topic_service_proto_goTypes = []any{
 	(*GetTopicResponse)(nil),      // 6: almadia.v1.GetTopicResponse
 	(*ListTopicsRequest)(nil),     // 7: almadia.v1.ListTopicsRequest
 	(*ListTopicsResponse)(nil),    // 8: almadia.v1.ListTopicsResponse
-	(*DeleteTopicRequest)(nil),    // 9: almadia.v1.DeleteTopicRequest
-	(*DeleteTopicResponse)(nil),   // 10: almadia.v1.DeleteTopicResponse
-	(TimestampType)(0),            // 11: almadia.v1.TimestampType
-	(CompressionCodec)(0),         // 12: almadia.v1.CompressionCodec
-	(*timestamppb.Timestamp)(nil), // 13: google.protobuf.Timestamp
-	(*LeaderHint)(nil),            // 14: almadia.v1.LeaderHint
+	(*UpdateTopicRequest)(nil),    // 9: almadia.v1.UpdateTopicRequest
+	(*UpdateTopicResponse)(nil),   // 10: almadia.v1.UpdateTopicResponse
+	(*DeleteTopicRequest)(nil),    // 11: almadia.v1.DeleteTopicRequest
+	(*DeleteTopicResponse)(nil),   // 12: almadia.v1.DeleteTopicResponse
+	(*DeleteRecordsRequest)(nil),  // 13: almadia.v1.DeleteRecordsRequest
+	(*DeleteRecordsResponse)(nil), // 14: almadia.v1.DeleteRecordsResponse
+	(*TrimmedPartition)(nil),      // 15: almadia.v1.TrimmedPartition
+	nil,                           // 16: almadia.v1.Topic.LabelsEntry
+	(*durationpb.Duration)(nil),   // 17: google.protobuf.Duration
+	(TimestampType)(0),            // 18: almadia.v1.TimestampType
+	(CompressionCodec)(0),         // 19: almadia.v1.CompressionCodec
+	(*timestamppb.Timestamp)(nil), // 20: google.protobuf.Timestamp
+	(*LeaderHint)(nil),            // 21: almadia.v1.LeaderHint
+	(*fieldmaskpb.FieldMask)(nil), // 22: google.protobuf.FieldMask
+	(*PartitionPosition)(nil),     // 23: almadia.v1.PartitionPosition
+	(*ErrorDetail)(nil),           // 24: almadia.v1.ErrorDetail
 }
 var file_almadia_v1_topic_service_proto_depIdxs = []int32{
-	11, // 0: almadia.v1.TopicConfig.timestamp_type:type_name -> almadia.v1.TimestampType
-	12, // 1: almadia.v1.TopicConfig.allowed_codecs:type_name -> almadia.v1.CompressionCodec
-	0,  // 2: almadia.v1.Topic.config:type_name -> almadia.v1.TopicConfig
-	13, // 3: almadia.v1.Topic.create_time:type_name -> google.protobuf.Timestamp
-	2,  // 4: almadia.v1.Topic.partitions:type_name -> almadia.v1.Partition
-	0,  // 5: almadia.v1.Topic.effective_config:type_name -> almadia.v1.TopicConfig
-	14, // 6: almadia.v1.Partition.leader:type_name -> almadia.v1.LeaderHint
-	1,  // 7: almadia.v1.CreateTopicRequest.topic:type_name -> almadia.v1.Topic
-	1,  // 8: almadia.v1.CreateTopicResponse.topic:type_name -> almadia.v1.Topic
-	1,  // 9: almadia.v1.GetTopicResponse.topic:type_name -> almadia.v1.Topic
-	1,  // 10: almadia.v1.ListTopicsResponse.topics:type_name -> almadia.v1.Topic
-	3,  // 11: almadia.v1.TopicService.CreateTopic:input_type -> almadia.v1.CreateTopicRequest
-	5,  // 12: almadia.v1.TopicService.GetTopic:input_type -> almadia.v1.GetTopicRequest
-	7,  // 13: almadia.v1.TopicService.ListTopics:input_type -> almadia.v1.ListTopicsRequest
-	9,  // 14: almadia.v1.TopicService.DeleteTopic:input_type -> almadia.v1.DeleteTopicRequest
-	4,  // 15: almadia.v1.TopicService.CreateTopic:output_type -> almadia.v1.CreateTopicResponse
-	6,  // 16: almadia.v1.TopicService.GetTopic:output_type -> almadia.v1.GetTopicResponse
-	8,  // 17: almadia.v1.TopicService.ListTopics:output_type -> almadia.v1.ListTopicsResponse
-	10, // 18: almadia.v1.TopicService.DeleteTopic:output_type -> almadia.v1.DeleteTopicResponse
-	15, // [15:19] is the sub-list for method output_type
-	11, // [11:15] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	17, // 0: almadia.v1.TopicConfig.retention_time:type_name -> google.protobuf.Duration
+	17, // 1: almadia.v1.TopicConfig.segment_time:type_name -> google.protobuf.Duration
+	18, // 2: almadia.v1.TopicConfig.timestamp_type:type_name -> almadia.v1.TimestampType
+	19, // 3: almadia.v1.TopicConfig.allowed_codecs:type_name -> almadia.v1.CompressionCodec
+	0,  // 4: almadia.v1.Topic.config:type_name -> almadia.v1.TopicConfig
+	16, // 5: almadia.v1.Topic.labels:type_name -> almadia.v1.Topic.LabelsEntry
+	20, // 6: almadia.v1.Topic.create_time:type_name -> google.protobuf.Timestamp
+	2,  // 7: almadia.v1.Topic.partitions:type_name -> almadia.v1.Partition
+	0,  // 8: almadia.v1.Topic.effective_config:type_name -> almadia.v1.TopicConfig
+	21, // 9: almadia.v1.Partition.leader:type_name -> almadia.v1.LeaderHint
+	1,  // 10: almadia.v1.CreateTopicRequest.topic:type_name -> almadia.v1.Topic
+	1,  // 11: almadia.v1.CreateTopicResponse.topic:type_name -> almadia.v1.Topic
+	1,  // 12: almadia.v1.GetTopicResponse.topic:type_name -> almadia.v1.Topic
+	1,  // 13: almadia.v1.ListTopicsResponse.topics:type_name -> almadia.v1.Topic
+	1,  // 14: almadia.v1.UpdateTopicRequest.topic:type_name -> almadia.v1.Topic
+	22, // 15: almadia.v1.UpdateTopicRequest.update_mask:type_name -> google.protobuf.FieldMask
+	1,  // 16: almadia.v1.UpdateTopicResponse.topic:type_name -> almadia.v1.Topic
+	23, // 17: almadia.v1.DeleteRecordsRequest.partitions:type_name -> almadia.v1.PartitionPosition
+	15, // 18: almadia.v1.DeleteRecordsResponse.partitions:type_name -> almadia.v1.TrimmedPartition
+	24, // 19: almadia.v1.TrimmedPartition.error:type_name -> almadia.v1.ErrorDetail
+	3,  // 20: almadia.v1.TopicService.CreateTopic:input_type -> almadia.v1.CreateTopicRequest
+	5,  // 21: almadia.v1.TopicService.GetTopic:input_type -> almadia.v1.GetTopicRequest
+	7,  // 22: almadia.v1.TopicService.ListTopics:input_type -> almadia.v1.ListTopicsRequest
+	9,  // 23: almadia.v1.TopicService.UpdateTopic:input_type -> almadia.v1.UpdateTopicRequest
+	11, // 24: almadia.v1.TopicService.DeleteTopic:input_type -> almadia.v1.DeleteTopicRequest
+	13, // 25: almadia.v1.TopicService.DeleteRecords:input_type -> almadia.v1.DeleteRecordsRequest
+	4,  // 26: almadia.v1.TopicService.CreateTopic:output_type -> almadia.v1.CreateTopicResponse
+	6,  // 27: almadia.v1.TopicService.GetTopic:output_type -> almadia.v1.GetTopicResponse
+	8,  // 28: almadia.v1.TopicService.ListTopics:output_type -> almadia.v1.ListTopicsResponse
+	10, // 29: almadia.v1.TopicService.UpdateTopic:output_type -> almadia.v1.UpdateTopicResponse
+	12, // 30: almadia.v1.TopicService.DeleteTopic:output_type -> almadia.v1.DeleteTopicResponse
+	14, // 31: almadia.v1.TopicService.DeleteRecords:output_type -> almadia.v1.DeleteRecordsResponse
+	26, // [26:32] is the sub-list for method output_type
+	20, // [20:26] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_almadia_v1_topic_service_proto_init() }
@@ -849,13 +1250,14 @@ func file_almadia_v1_topic_service_proto_init() {
 	file_almadia_v1_record_proto_init()
 	file_almadia_v1_topic_service_proto_msgTypes[0].OneofWrappers = []any{}
 	file_almadia_v1_topic_service_proto_msgTypes[2].OneofWrappers = []any{}
+	file_almadia_v1_topic_service_proto_msgTypes[15].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_almadia_v1_topic_service_proto_rawDesc), len(file_almadia_v1_topic_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   11,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

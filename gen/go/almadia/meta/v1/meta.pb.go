@@ -37,6 +37,7 @@ type Command struct {
 	//	*Command_RegisterBroker
 	//	*Command_CreateTopic
 	//	*Command_DeleteTopic
+	//	*Command_UpdateTopic
 	Command       isCommand_Command `protobuf_oneof:"command"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -115,6 +116,15 @@ func (x *Command) GetDeleteTopic() *DeleteTopic {
 	return nil
 }
 
+func (x *Command) GetUpdateTopic() *UpdateTopic {
+	if x != nil {
+		if x, ok := x.Command.(*Command_UpdateTopic); ok {
+			return x.UpdateTopic
+		}
+	}
+	return nil
+}
+
 type isCommand_Command interface {
 	isCommand_Command()
 }
@@ -139,6 +149,11 @@ type Command_DeleteTopic struct {
 	DeleteTopic *DeleteTopic `protobuf:"bytes,4,opt,name=delete_topic,json=deleteTopic,proto3,oneof"`
 }
 
+type Command_UpdateTopic struct {
+	// Other settings, labels or more partitions for a topic.
+	UpdateTopic *UpdateTopic `protobuf:"bytes,5,opt,name=update_topic,json=updateTopic,proto3,oneof"`
+}
+
 func (*Command_InitCluster) isCommand_Command() {}
 
 func (*Command_RegisterBroker) isCommand_Command() {}
@@ -146,6 +161,8 @@ func (*Command_RegisterBroker) isCommand_Command() {}
 func (*Command_CreateTopic) isCommand_Command() {}
 
 func (*Command_DeleteTopic) isCommand_Command() {}
+
+func (*Command_UpdateTopic) isCommand_Command() {}
 
 // Names the cluster.
 type InitCluster struct {
@@ -279,7 +296,9 @@ type CreateTopic struct {
 	// The proposer's clock, ms since the Unix epoch.
 	CreateTimeMs int64 `protobuf:"varint,4,opt,name=create_time_ms,json=createTimeMs,proto3" json:"create_time_ms,omitempty"`
 	// Partitions; the place in the list is the partition number.
-	Partitions    []*Partition `protobuf:"bytes,5,rep,name=partitions,proto3" json:"partitions,omitempty"`
+	Partitions []*Partition `protobuf:"bytes,5,rep,name=partitions,proto3" json:"partitions,omitempty"`
+	// Labels of the owner.
+	Labels        map[string]string `protobuf:"bytes,6,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -349,6 +368,13 @@ func (x *CreateTopic) GetPartitions() []*Partition {
 	return nil
 }
 
+func (x *CreateTopic) GetLabels() map[string]string {
+	if x != nil {
+		return x.Labels
+	}
+	return nil
+}
+
 // Settings of a topic. Unset fields take the defaults of the release that reads.
 type TopicConfig struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -358,6 +384,12 @@ type TopicConfig struct {
 	MaxRecordBytes *int32 `protobuf:"varint,2,opt,name=max_record_bytes,json=maxRecordBytes,proto3,oneof" json:"max_record_bytes,omitempty"`
 	// Size of a segment file.
 	SegmentBytes *int32 `protobuf:"varint,3,opt,name=segment_bytes,json=segmentBytes,proto3,oneof" json:"segment_bytes,omitempty"`
+	// Age after which records are dropped, in ms; 0: never.
+	RetentionTimeMs *int64 `protobuf:"varint,4,opt,name=retention_time_ms,json=retentionTimeMs,proto3,oneof" json:"retention_time_ms,omitempty"`
+	// Bytes per partition beyond which the oldest are dropped; 0: any number.
+	RetentionBytes *int64 `protobuf:"varint,5,opt,name=retention_bytes,json=retentionBytes,proto3,oneof" json:"retention_bytes,omitempty"`
+	// Age at which a segment file is closed, in ms; 0: none.
+	SegmentTimeMs *int64 `protobuf:"varint,6,opt,name=segment_time_ms,json=segmentTimeMs,proto3,oneof" json:"segment_time_ms,omitempty"`
 	// Clock of the records.
 	TimestampType v1.TimestampType `protobuf:"varint,10,opt,name=timestamp_type,json=timestampType,proto3,enum=almadia.v1.TimestampType" json:"timestamp_type,omitempty"`
 	// Codecs allowed, in ascending order; empty means all.
@@ -413,6 +445,27 @@ func (x *TopicConfig) GetMaxRecordBytes() int32 {
 func (x *TopicConfig) GetSegmentBytes() int32 {
 	if x != nil && x.SegmentBytes != nil {
 		return *x.SegmentBytes
+	}
+	return 0
+}
+
+func (x *TopicConfig) GetRetentionTimeMs() int64 {
+	if x != nil && x.RetentionTimeMs != nil {
+		return *x.RetentionTimeMs
+	}
+	return 0
+}
+
+func (x *TopicConfig) GetRetentionBytes() int64 {
+	if x != nil && x.RetentionBytes != nil {
+		return *x.RetentionBytes
+	}
+	return 0
+}
+
+func (x *TopicConfig) GetSegmentTimeMs() int64 {
+	if x != nil && x.SegmentTimeMs != nil {
+		return *x.SegmentTimeMs
 	}
 	return 0
 }
@@ -545,7 +598,9 @@ func (x *Replica) GetReplicaId() uint64 {
 type DeleteTopic struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Its id, not its name: a topic made anew is safe.
-	TopicId       []byte `protobuf:"bytes,1,opt,name=topic_id,json=topicId,proto3" json:"topic_id,omitempty"`
+	TopicId []byte `protobuf:"bytes,1,opt,name=topic_id,json=topicId,proto3" json:"topic_id,omitempty"`
+	// The version of the topic that is meant; 0: any.
+	BaseVersion   uint64 `protobuf:"varint,2,opt,name=base_version,json=baseVersion,proto3" json:"base_version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -587,16 +642,107 @@ func (x *DeleteTopic) GetTopicId() []byte {
 	return nil
 }
 
+func (x *DeleteTopic) GetBaseVersion() uint64 {
+	if x != nil {
+		return x.BaseVersion
+	}
+	return 0
+}
+
+// A topic as it is from now on. The version of a topic is the index of the command that
+// last changed it.
+type UpdateTopic struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its id.
+	TopicId []byte `protobuf:"bytes,1,opt,name=topic_id,json=topicId,proto3" json:"topic_id,omitempty"`
+	// The version that the change was made for.
+	BaseVersion uint64 `protobuf:"varint,2,opt,name=base_version,json=baseVersion,proto3" json:"base_version,omitempty"`
+	// All that is set.
+	Config *TopicConfig `protobuf:"bytes,3,opt,name=config,proto3" json:"config,omitempty"`
+	// All labels.
+	Labels map[string]string `protobuf:"bytes,4,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Partitions behind those that there are.
+	AddedPartitions []*Partition `protobuf:"bytes,5,rep,name=added_partitions,json=addedPartitions,proto3" json:"added_partitions,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *UpdateTopic) Reset() {
+	*x = UpdateTopic{}
+	mi := &file_almadia_internal_meta_v1_meta_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateTopic) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateTopic) ProtoMessage() {}
+
+func (x *UpdateTopic) ProtoReflect() protoreflect.Message {
+	mi := &file_almadia_internal_meta_v1_meta_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateTopic.ProtoReflect.Descriptor instead.
+func (*UpdateTopic) Descriptor() ([]byte, []int) {
+	return file_almadia_internal_meta_v1_meta_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *UpdateTopic) GetTopicId() []byte {
+	if x != nil {
+		return x.TopicId
+	}
+	return nil
+}
+
+func (x *UpdateTopic) GetBaseVersion() uint64 {
+	if x != nil {
+		return x.BaseVersion
+	}
+	return 0
+}
+
+func (x *UpdateTopic) GetConfig() *TopicConfig {
+	if x != nil {
+		return x.Config
+	}
+	return nil
+}
+
+func (x *UpdateTopic) GetLabels() map[string]string {
+	if x != nil {
+		return x.Labels
+	}
+	return nil
+}
+
+func (x *UpdateTopic) GetAddedPartitions() []*Partition {
+	if x != nil {
+		return x.AddedPartitions
+	}
+	return nil
+}
+
 var File_almadia_internal_meta_v1_meta_proto protoreflect.FileDescriptor
 
 const file_almadia_internal_meta_v1_meta_proto_rawDesc = "" +
 	"\n" +
-	"#almadia/internal/meta/v1/meta.proto\x12\x18almadia.internal.meta.v1\x1a\x17almadia/v1/record.proto\"\xcd\x02\n" +
+	"#almadia/internal/meta/v1/meta.proto\x12\x18almadia.internal.meta.v1\x1a\x17almadia/v1/record.proto\"\x99\x03\n" +
 	"\aCommand\x12J\n" +
 	"\finit_cluster\x18\x01 \x01(\v2%.almadia.internal.meta.v1.InitClusterH\x00R\vinitCluster\x12S\n" +
 	"\x0fregister_broker\x18\x02 \x01(\v2(.almadia.internal.meta.v1.RegisterBrokerH\x00R\x0eregisterBroker\x12J\n" +
 	"\fcreate_topic\x18\x03 \x01(\v2%.almadia.internal.meta.v1.CreateTopicH\x00R\vcreateTopic\x12J\n" +
-	"\fdelete_topic\x18\x04 \x01(\v2%.almadia.internal.meta.v1.DeleteTopicH\x00R\vdeleteTopicB\t\n" +
+	"\fdelete_topic\x18\x04 \x01(\v2%.almadia.internal.meta.v1.DeleteTopicH\x00R\vdeleteTopic\x12J\n" +
+	"\fupdate_topic\x18\x05 \x01(\v2%.almadia.internal.meta.v1.UpdateTopicH\x00R\vupdateTopicB\t\n" +
 	"\acommand\",\n" +
 	"\vInitCluster\x12\x1d\n" +
 	"\n" +
@@ -605,7 +751,7 @@ const file_almadia_internal_meta_v1_meta_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x1a\n" +
 	"\bendpoint\x18\x02 \x01(\tR\bendpoint\x12\x18\n" +
 	"\aversion\x18\x03 \x01(\tR\aversion\x12\"\n" +
-	"\rstart_time_ms\x18\x04 \x01(\x03R\vstartTimeMs\"\xe6\x01\n" +
+	"\rstart_time_ms\x18\x04 \x01(\x03R\vstartTimeMs\"\xec\x02\n" +
 	"\vCreateTopic\x12\x19\n" +
 	"\btopic_id\x18\x01 \x01(\fR\atopicId\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12=\n" +
@@ -613,26 +759,46 @@ const file_almadia_internal_meta_v1_meta_proto_rawDesc = "" +
 	"\x0ecreate_time_ms\x18\x04 \x01(\x03R\fcreateTimeMs\x12C\n" +
 	"\n" +
 	"partitions\x18\x05 \x03(\v2#.almadia.internal.meta.v1.PartitionR\n" +
-	"partitions\"\xd5\x02\n" +
+	"partitions\x12I\n" +
+	"\x06labels\x18\x06 \x03(\v21.almadia.internal.meta.v1.CreateTopic.LabelsEntryR\x06labels\x1a9\n" +
+	"\vLabelsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x9f\x04\n" +
 	"\vTopicConfig\x12+\n" +
 	"\x0fmax_batch_bytes\x18\x01 \x01(\x05H\x00R\rmaxBatchBytes\x88\x01\x01\x12-\n" +
 	"\x10max_record_bytes\x18\x02 \x01(\x05H\x01R\x0emaxRecordBytes\x88\x01\x01\x12(\n" +
-	"\rsegment_bytes\x18\x03 \x01(\x05H\x02R\fsegmentBytes\x88\x01\x01\x12@\n" +
+	"\rsegment_bytes\x18\x03 \x01(\x05H\x02R\fsegmentBytes\x88\x01\x01\x12/\n" +
+	"\x11retention_time_ms\x18\x04 \x01(\x03H\x03R\x0fretentionTimeMs\x88\x01\x01\x12,\n" +
+	"\x0fretention_bytes\x18\x05 \x01(\x03H\x04R\x0eretentionBytes\x88\x01\x01\x12+\n" +
+	"\x0fsegment_time_ms\x18\x06 \x01(\x03H\x05R\rsegmentTimeMs\x88\x01\x01\x12@\n" +
 	"\x0etimestamp_type\x18\n" +
 	" \x01(\x0e2\x19.almadia.v1.TimestampTypeR\rtimestampType\x12C\n" +
 	"\x0eallowed_codecs\x18\v \x03(\x0e2\x1c.almadia.v1.CompressionCodecR\rallowedCodecsB\x12\n" +
 	"\x10_max_batch_bytesB\x13\n" +
 	"\x11_max_record_bytesB\x10\n" +
-	"\x0e_segment_bytes\"a\n" +
+	"\x0e_segment_bytesB\x14\n" +
+	"\x12_retention_time_msB\x12\n" +
+	"\x10_retention_bytesB\x12\n" +
+	"\x10_segment_time_ms\"a\n" +
 	"\tPartition\x12\x15\n" +
 	"\x06log_id\x18\x01 \x01(\x04R\x05logId\x12=\n" +
 	"\breplicas\x18\x02 \x03(\v2!.almadia.internal.meta.v1.ReplicaR\breplicas\"<\n" +
 	"\aReplica\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\x04R\x04node\x12\x1d\n" +
 	"\n" +
-	"replica_id\x18\x02 \x01(\x04R\treplicaId\"(\n" +
+	"replica_id\x18\x02 \x01(\x04R\treplicaId\"K\n" +
 	"\vDeleteTopic\x12\x19\n" +
-	"\btopic_id\x18\x01 \x01(\fR\atopicIdB:Z8github.com/almadia/almadia/gen/go/almadia/meta/v1;metav1b\x06proto3"
+	"\btopic_id\x18\x01 \x01(\fR\atopicId\x12!\n" +
+	"\fbase_version\x18\x02 \x01(\x04R\vbaseVersion\"\xe0\x02\n" +
+	"\vUpdateTopic\x12\x19\n" +
+	"\btopic_id\x18\x01 \x01(\fR\atopicId\x12!\n" +
+	"\fbase_version\x18\x02 \x01(\x04R\vbaseVersion\x12=\n" +
+	"\x06config\x18\x03 \x01(\v2%.almadia.internal.meta.v1.TopicConfigR\x06config\x12I\n" +
+	"\x06labels\x18\x04 \x03(\v21.almadia.internal.meta.v1.UpdateTopic.LabelsEntryR\x06labels\x12N\n" +
+	"\x10added_partitions\x18\x05 \x03(\v2#.almadia.internal.meta.v1.PartitionR\x0faddedPartitions\x1a9\n" +
+	"\vLabelsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B:Z8github.com/almadia/almadia/gen/go/almadia/meta/v1;metav1b\x06proto3"
 
 var (
 	file_almadia_internal_meta_v1_meta_proto_rawDescOnce sync.Once
@@ -646,7 +812,7 @@ func file_almadia_internal_meta_v1_meta_proto_rawDescGZIP() []byte {
 	return file_almadia_internal_meta_v1_meta_proto_rawDescData
 }
 
-var file_almadia_internal_meta_v1_meta_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_almadia_internal_meta_v1_meta_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_almadia_internal_meta_v1_meta_proto_goTypes = []any{
 	(*Command)(nil),          // 0: almadia.internal.meta.v1.Command
 	(*InitCluster)(nil),      // 1: almadia.internal.meta.v1.InitCluster
@@ -656,24 +822,32 @@ var file_almadia_internal_meta_v1_meta_proto_goTypes = []any{
 	(*Partition)(nil),        // 5: almadia.internal.meta.v1.Partition
 	(*Replica)(nil),          // 6: almadia.internal.meta.v1.Replica
 	(*DeleteTopic)(nil),      // 7: almadia.internal.meta.v1.DeleteTopic
-	(v1.TimestampType)(0),    // 8: almadia.v1.TimestampType
-	(v1.CompressionCodec)(0), // 9: almadia.v1.CompressionCodec
+	(*UpdateTopic)(nil),      // 8: almadia.internal.meta.v1.UpdateTopic
+	nil,                      // 9: almadia.internal.meta.v1.CreateTopic.LabelsEntry
+	nil,                      // 10: almadia.internal.meta.v1.UpdateTopic.LabelsEntry
+	(v1.TimestampType)(0),    // 11: almadia.v1.TimestampType
+	(v1.CompressionCodec)(0), // 12: almadia.v1.CompressionCodec
 }
 var file_almadia_internal_meta_v1_meta_proto_depIdxs = []int32{
-	1, // 0: almadia.internal.meta.v1.Command.init_cluster:type_name -> almadia.internal.meta.v1.InitCluster
-	2, // 1: almadia.internal.meta.v1.Command.register_broker:type_name -> almadia.internal.meta.v1.RegisterBroker
-	3, // 2: almadia.internal.meta.v1.Command.create_topic:type_name -> almadia.internal.meta.v1.CreateTopic
-	7, // 3: almadia.internal.meta.v1.Command.delete_topic:type_name -> almadia.internal.meta.v1.DeleteTopic
-	4, // 4: almadia.internal.meta.v1.CreateTopic.config:type_name -> almadia.internal.meta.v1.TopicConfig
-	5, // 5: almadia.internal.meta.v1.CreateTopic.partitions:type_name -> almadia.internal.meta.v1.Partition
-	8, // 6: almadia.internal.meta.v1.TopicConfig.timestamp_type:type_name -> almadia.v1.TimestampType
-	9, // 7: almadia.internal.meta.v1.TopicConfig.allowed_codecs:type_name -> almadia.v1.CompressionCodec
-	6, // 8: almadia.internal.meta.v1.Partition.replicas:type_name -> almadia.internal.meta.v1.Replica
-	9, // [9:9] is the sub-list for method output_type
-	9, // [9:9] is the sub-list for method input_type
-	9, // [9:9] is the sub-list for extension type_name
-	9, // [9:9] is the sub-list for extension extendee
-	0, // [0:9] is the sub-list for field type_name
+	1,  // 0: almadia.internal.meta.v1.Command.init_cluster:type_name -> almadia.internal.meta.v1.InitCluster
+	2,  // 1: almadia.internal.meta.v1.Command.register_broker:type_name -> almadia.internal.meta.v1.RegisterBroker
+	3,  // 2: almadia.internal.meta.v1.Command.create_topic:type_name -> almadia.internal.meta.v1.CreateTopic
+	7,  // 3: almadia.internal.meta.v1.Command.delete_topic:type_name -> almadia.internal.meta.v1.DeleteTopic
+	8,  // 4: almadia.internal.meta.v1.Command.update_topic:type_name -> almadia.internal.meta.v1.UpdateTopic
+	4,  // 5: almadia.internal.meta.v1.CreateTopic.config:type_name -> almadia.internal.meta.v1.TopicConfig
+	5,  // 6: almadia.internal.meta.v1.CreateTopic.partitions:type_name -> almadia.internal.meta.v1.Partition
+	9,  // 7: almadia.internal.meta.v1.CreateTopic.labels:type_name -> almadia.internal.meta.v1.CreateTopic.LabelsEntry
+	11, // 8: almadia.internal.meta.v1.TopicConfig.timestamp_type:type_name -> almadia.v1.TimestampType
+	12, // 9: almadia.internal.meta.v1.TopicConfig.allowed_codecs:type_name -> almadia.v1.CompressionCodec
+	6,  // 10: almadia.internal.meta.v1.Partition.replicas:type_name -> almadia.internal.meta.v1.Replica
+	4,  // 11: almadia.internal.meta.v1.UpdateTopic.config:type_name -> almadia.internal.meta.v1.TopicConfig
+	10, // 12: almadia.internal.meta.v1.UpdateTopic.labels:type_name -> almadia.internal.meta.v1.UpdateTopic.LabelsEntry
+	5,  // 13: almadia.internal.meta.v1.UpdateTopic.added_partitions:type_name -> almadia.internal.meta.v1.Partition
+	14, // [14:14] is the sub-list for method output_type
+	14, // [14:14] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_almadia_internal_meta_v1_meta_proto_init() }
@@ -686,6 +860,7 @@ func file_almadia_internal_meta_v1_meta_proto_init() {
 		(*Command_RegisterBroker)(nil),
 		(*Command_CreateTopic)(nil),
 		(*Command_DeleteTopic)(nil),
+		(*Command_UpdateTopic)(nil),
 	}
 	file_almadia_internal_meta_v1_meta_proto_msgTypes[4].OneofWrappers = []any{}
 	type x struct{}
@@ -694,7 +869,7 @@ func file_almadia_internal_meta_v1_meta_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_almadia_internal_meta_v1_meta_proto_rawDesc), len(file_almadia_internal_meta_v1_meta_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   8,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -236,11 +236,13 @@ func (x *DeletedLog) GetReplicaId() uint64 {
 	return 0
 }
 
-// What a log was created with, for good.
+// When a segment of a log is followed by the next.
 type LogSettings struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Size at which a segment file is followed by the next, in bytes.
-	SegmentBytes  int64 `protobuf:"varint,1,opt,name=segment_bytes,json=segmentBytes,proto3" json:"segment_bytes,omitempty"`
+	// Size at which it is, in bytes.
+	SegmentBytes int64 `protobuf:"varint,1,opt,name=segment_bytes,json=segmentBytes,proto3" json:"segment_bytes,omitempty"`
+	// Age at which it is, in ms; 0 for none.
+	SegmentTimeMs int64 `protobuf:"varint,2,opt,name=segment_time_ms,json=segmentTimeMs,proto3" json:"segment_time_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -282,6 +284,13 @@ func (x *LogSettings) GetSegmentBytes() int64 {
 	return 0
 }
 
+func (x *LogSettings) GetSegmentTimeMs() int64 {
+	if x != nil {
+		return x.SegmentTimeMs
+	}
+	return 0
+}
+
 // One log.
 type LogState struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -289,7 +298,7 @@ type LogState struct {
 	LogId uint64 `protobuf:"varint,1,opt,name=log_id,json=logId,proto3" json:"log_id,omitempty"`
 	// The replica of it that lives here.
 	ReplicaId uint64 `protobuf:"varint,2,opt,name=replica_id,json=replicaId,proto3" json:"replica_id,omitempty"`
-	// What it was created with.
+	// Its settings; those in its record of creation are the first.
 	Settings *LogSettings `protobuf:"bytes,3,opt,name=settings,proto3" json:"settings,omitempty"`
 	// Raft's hard state.
 	Hard *LogHardState `protobuf:"bytes,4,opt,name=hard,proto3" json:"hard,omitempty"`
@@ -924,9 +933,10 @@ const file_almadia_internal_storage_v1_checkpoint_proto_rawDesc = "" +
 	"DeletedLog\x12\x15\n" +
 	"\x06log_id\x18\x01 \x01(\x04R\x05logId\x12\x1d\n" +
 	"\n" +
-	"replica_id\x18\x02 \x01(\x04R\treplicaId\"2\n" +
+	"replica_id\x18\x02 \x01(\x04R\treplicaId\"Z\n" +
 	"\vLogSettings\x12#\n" +
-	"\rsegment_bytes\x18\x01 \x01(\x03R\fsegmentBytes\"\xb3\x04\n" +
+	"\rsegment_bytes\x18\x01 \x01(\x03R\fsegmentBytes\x12&\n" +
+	"\x0fsegment_time_ms\x18\x02 \x01(\x03R\rsegmentTimeMs\"\xb3\x04\n" +
 	"\bLogState\x12\x15\n" +
 	"\x06log_id\x18\x01 \x01(\x04R\x05logId\x12\x1d\n" +
 	"\n" +
