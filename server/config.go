@@ -59,8 +59,8 @@ type Config struct {
 	Clock func() (now time.Time, elapsed time.Duration)
 }
 
-// defaultRetentionInterval is short beside any age that somebody keeps records for.
-const defaultRetentionInterval = 10 * time.Second
+// DefaultRetentionInterval is short beside any age that somebody keeps records for.
+const DefaultRetentionInterval = 10 * time.Second
 
 // systemClock is the clock of the system, measured from here on.
 func systemClock() func() (time.Time, time.Duration) {
@@ -76,7 +76,7 @@ func (c Config) withDefaults() Config {
 	c.Listen = cmp.Or(c.Listen, DefaultListen)
 	c.NodeID = cmp.Or(c.NodeID, defaultNodeID)
 	c.Version = cmp.Or(c.Version, "unknown")
-	c.RetentionInterval = cmp.Or(c.RetentionInterval, defaultRetentionInterval)
+	c.RetentionInterval = cmp.Or(c.RetentionInterval, DefaultRetentionInterval)
 	if c.Clock == nil {
 		c.Clock = systemClock()
 	}

@@ -17,7 +17,9 @@ func (s *Server) openStore() (*storage.Store, error) {
 	if err := makeParents(s.cfg.FS, s.cfg.DataDir); err != nil {
 		return nil, fmt.Errorf("make data directory %s: %w", s.cfg.DataDir, err)
 	}
-	store, err := storage.Open(storage.Config{FS: s.cfg.FS, Dir: s.cfg.DataDir, BootID: bootID(), Logger: s.cfg.Logger})
+	store, err := storage.Open(storage.Config{
+		FS: timedFS{s.cfg.FS, s.metrics.synced}, Dir: s.cfg.DataDir, BootID: bootID(), Logger: s.cfg.Logger,
+	})
 	switch {
 	case errors.Is(err, storage.ErrLocked):
 		return nil, fmt.Errorf("%w; stop that one, or choose another --data-dir", err)

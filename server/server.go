@@ -72,7 +72,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	return &Server{
 		cfg:     cfg,
-		metrics: newMetrics(cfg.Version),
+		metrics: newMetrics(cfg),
 		changed: make(chan struct{}, 1),
 		quit:    make(chan struct{}),
 		failed:  make(chan error, 1),
@@ -111,7 +111,7 @@ func (s *Server) Start(ctx context.Context) error {
 	s.loops.Go(s.watch)
 	s.setReady(true)
 	s.cfg.Logger.Info("broker is ready", "listen", s.Addr(), "node_id", s.cfg.NodeID, "cluster_id", s.metadata.Image().ClusterID,
-		"topics", len(s.metadata.Image().Topics()), "took", time.Since(began))
+		"topics", len(s.metadata.Image().Topics()), "took_ms", time.Since(began).Milliseconds())
 	if !s.trusted() {
 		s.cfg.Logger.Warn("everybody who reaches this broker may do everything", "listen", s.Addr())
 	}
@@ -307,6 +307,7 @@ func (s *Server) Stop(ctx context.Context) error {
 // finish undoes the start, as far as it went.
 func (s *Server) finish(ctx context.Context, cause error) {
 	s.end.Do(func() {
+		began := time.Now()
 		s.setReady(false)
 		s.endCalls(ctx)
 		close(s.quit)
@@ -316,6 +317,9 @@ func (s *Server) finish(ctx context.Context, cause error) {
 		}
 		s.loops.Wait()
 		s.err = cmp.Or(cause, s.closeStore(), httpErr) // what comes later follows from the first
+		if s.err == nil {
+			s.cfg.Logger.Info("broker has stopped", "took_ms", time.Since(began).Milliseconds())
+		}
 		close(s.done)
 	})
 }

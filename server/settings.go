@@ -17,7 +17,7 @@ func (c Config) settings() []api.Setting {
 		setting("insecure", c.Insecure, false, "addresses that are not loopback are served without encryption and authentication"),
 		setting("listen", c.Listen, DefaultListen, "host:port for gRPC clients"),
 		setting("node_id", c.NodeID, defaultNodeID, "number of this broker, kept for ever"),
-		setting("retention_interval", c.RetentionInterval, defaultRetentionInterval, "how often it is looked for what topics need not keep any more"),
+		setting("retention_interval", c.RetentionInterval, DefaultRetentionInterval, "how often it is looked for what topics need not keep any more"),
 	}
 }
 

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"time"
 
 	almadiav1 "github.com/almadia/almadia/gen/go/almadia/v1"
 	"github.com/spf13/cobra"
@@ -12,10 +11,17 @@ import (
 
 func clusterCommand(g *globals) *cobra.Command {
 	c := &cobra.Command{Use: "cluster", Short: "Look at the cluster"}
-	c.AddCommand(&cobra.Command{
+	c.AddCommand(clusterStatus(g))
+	return c
+}
+
+func clusterStatus(g *globals) *cobra.Command {
+	c := &cobra.Command{
 		Use:   "status",
 		Short: "Show the cluster and its brokers; exit code 10 if a partition has no leader",
-		Args:  cobra.NoArgs,
+		Example: `  almadia cluster status
+  almadia cluster status --addr broker.example:4610 --format json`,
+		Args: cobra.NoArgs,
 		RunE: g.dialed(func(c *cobra.Command, _ []string, conn *grpc.ClientConn) error {
 			ctx, cancel := g.call(c.Context())
 			defer cancel()
@@ -23,34 +29,47 @@ func clusterCommand(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return printCluster(c.OutOrStdout(), cluster)
+			show := printCluster
+			if g.json() {
+				show = func(out io.Writer, cluster clusterJSON) error { return writeJSON(out, cluster) }
+			}
+			if err := show(c.OutOrStdout(), clusterShape(cluster)); err != nil {
+				return err
+			}
+			return healthy(cluster)
 		}),
-	})
+	}
+	g.formatFlag(c)
 	return c
 }
 
-func printCluster(out io.Writer, cluster *almadiav1.GetClusterResponse) error {
-	fmt.Fprintf(out, "cluster     %s\n", cluster.ClusterId)
-	fmt.Fprintf(out, "controller  %d\n", cluster.ControllerId)
-	fmt.Fprintf(out, "leaderless  %d\n\n", cluster.LeaderlessCount)
+func printCluster(out io.Writer, cluster clusterJSON) error {
+	fmt.Fprintf(out, "cluster     %s\n", cluster.ClusterID)
+	fmt.Fprintf(out, "controller  %d\n", cluster.Controller)
+	fmt.Fprintf(out, "leaderless  %d\n\n", cluster.Leaderless)
 	w := newTable(out, "BROKER", "ENDPOINT", "STATE", "VERSION", "LEADERS", "REPLICAS", "SIZE", "STARTED")
 	for _, b := range cluster.Brokers {
-		state := "unknown"
-		if b.State == almadiav1.BrokerState_BROKER_STATE_ACTIVE {
-			state = "active"
-		}
-		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%d\t%d\t%s\t%s\n", b.Broker.GetId(), b.Broker.GetEndpoint(), state, b.Version,
-			b.LeaderCount, b.ReplicaCount, formatSize(b.SizeBytes), b.StartTime.AsTime().Format(time.RFC3339))
+		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%d\t%d\t%s\t%s\n", b.Broker, b.Endpoint, b.State, b.Version,
+			b.Leaders, b.Replicas, formatSize(b.SizeBytes), b.Started)
 	}
-	if err := w.Flush(); err != nil {
-		return err
+	return w.Flush()
+}
+
+func stateName(s almadiav1.BrokerState) string {
+	if s == almadiav1.BrokerState_BROKER_STATE_ACTIVE {
+		return "active"
 	}
-	if cluster.LeaderlessCount > 0 {
-		return &failure{
-			what: fmt.Sprintf("partitions without a leader: %d", cluster.LeaderlessCount),
-			fix:  "see which with `almadia topic describe`, and the log of their brokers",
-			exit: exitUnhealthy,
-		}
+	return "unknown"
+}
+
+// healthy is an error where partitions are not served.
+func healthy(cluster *almadiav1.GetClusterResponse) error {
+	if cluster.LeaderlessCount == 0 {
+		return nil
 	}
-	return nil
+	return &failure{
+		what: fmt.Sprintf("partitions without a leader: %d", cluster.LeaderlessCount),
+		fix:  "see which with `almadia topic describe`, and the log of their brokers",
+		exit: exitUnhealthy,
+	}
 }

@@ -264,7 +264,13 @@ func TestComplaints(t *testing.T) {
 		{[]string{"topic"}, exitUsage, "--help"},
 		{[]string{"frob"}, exitUsage, "unknown command"},
 		{[]string{"topic", "list", "--colour"}, exitUsage, "unknown flag"},
-		{[]string{"broker", "start", "--data-dir", t.TempDir(), "--listen", "0.0.0.0:0"}, exitFailed, "--insecure"},
+		{[]string{"topic", "list", "--prefxi", "x"}, exitUsage, "did you mean --prefix?"},
+		{[]string{"topic", "describe", "t", "--formta=json"}, exitUsage, "did you mean --format?"},
+		{[]string{"topic", "list", "--format", "xml"}, exitUsage, "none of text, json"},
+		{[]string{"topic", "lsit"}, exitUsage, "did you mean list?"},
+		{[]string{"prodcue", "t"}, exitUsage, "did you mean produce?"},
+		{[]string{"topic", "list", "--timeout", "soon"}, exitUsage, "soon"},
+		{[]string{"broker", "start", "--data-dir", t.TempDir(), "--listen", "0.0.0.0:0"}, exitUsage, "--insecure"},
 		{[]string{"broker", "start"}, exitUsage, "data-dir"},
 		{[]string{"dev", "--ephemeral", "--data-dir", "x"}, exitUsage, "ephemeral data-dir"},
 		{[]string{"broker", "start", "--data-dir", t.TempDir(), "--node-id", "0"}, exitUsage, "node id"},
@@ -301,7 +307,7 @@ func TestEnvironment(t *testing.T) {
 		t.Errorf("exit %d: %s%s", exit, out.String(), errs.String())
 	}
 	t.Setenv("ALMADIA_TIMEOUT", "soon")
-	if exit := run(t.Context(), []string{"cluster", "status"}, nil, &out, &errs); exit != exitUsage || !strings.Contains(errs.String(), `ALMADIA_TIMEOUT="soon"`) {
+	if exit := run(t.Context(), []string{"cluster", "status"}, nil, &out, &errs); exit != exitUsage || !strings.Contains(errs.String(), `ALMADIA_TIMEOUT: "soon" is not a duration`) {
 		t.Errorf("exit %d: %s", exit, errs.String())
 	}
 }

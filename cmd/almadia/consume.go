@@ -45,6 +45,8 @@ func tailCommand(g *globals) *cobra.Command {
 	return readCommand(g, "-10", &cobra.Command{
 		Use:   "tail TOPIC...",
 		Short: "Print the last ten records of each partition, then what arrives",
+		Example: `  almadia tail orders
+  almadia tail orders -p 0 -f '%o %v\n'`,
 	})
 }
 
@@ -259,8 +261,6 @@ func (r *reader) ranged(part *almadiav1.PartitionRecords) error {
 
 // printed is the JSON of a record: text where the bytes are text, else base64.
 type printed struct {
-	Topic     string          `json:"topic"`
-	Partition int32           `json:"partition"`
 	Offset    int64           `json:"offset"`
 	Timestamp string          `json:"timestamp"` // a time.Time is refused beyond the year 9999
 	Key       *string         `json:"key,omitempty"`
@@ -277,20 +277,38 @@ type printedHeader struct {
 }
 
 func printJSON(dst []byte, s shown) ([]byte, error) {
-	p := printed{
-		Topic: s.topic, Partition: s.partition, Offset: s.record.GetOffset(),
-		Timestamp: formatMillis(s.record.TimestampMs),
-	}
-	p.Key, p.KeyBytes = textOr(s.record.Key)
-	p.Value, p.ValBytes = textOr(s.record.Value)
-	for _, h := range s.record.Headers {
-		ph := printedHeader{Key: h.Key}
-		ph.Value, ph.ValBytes = textOr(h.Value)
-		p.Headers = append(p.Headers, ph)
-	}
-	line, err := json.Marshal(p)
+	line, err := json.Marshal(struct {
+		Topic     string `json:"topic"`
+		Partition int32  `json:"partition"`
+		printed
+	}{s.topic, s.partition, printedRecord(s.record)})
 	if err != nil {
 		return nil, err
 	}
 	return append(append(dst, line...), '\n'), nil
+}
+
+func printedRecord(r *almadiav1.LogRecord) printed {
+	p := printed{Offset: r.GetOffset(), Timestamp: formatMillis(r.TimestampMs)}
+	p.Key, p.KeyBytes = textOr(r.Key)
+	p.Value, p.ValBytes = textOr(r.Value)
+	for _, h := range r.Headers {
+		ph := printedHeader{Key: h.Key}
+		ph.Value, ph.ValBytes = textOr(h.Value)
+		p.Headers = append(p.Headers, ph)
+	}
+	return p
+}
+
+// keyOf is the key again as bytes.
+func (p printed) keyOf() []byte { return bytesOf(p.Key, p.KeyBytes) }
+
+// valueOf is the value again as bytes.
+func (p printed) valueOf() []byte { return bytesOf(p.Value, p.ValBytes) }
+
+func bytesOf(text *string, b []byte) []byte {
+	if text != nil {
+		return []byte(*text)
+	}
+	return b
 }

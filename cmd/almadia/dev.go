@@ -11,18 +11,27 @@ import (
 	"github.com/spf13/cobra"
 )
 
-func devCommand() *cobra.Command {
+func devCommand(g *globals) *cobra.Command {
 	cfg := server.Config{DataDir: filepath.Join(".cache", "dev")}
 	c := &cobra.Command{
 		Use:   "dev",
 		Short: "Serve on this machine for trying things out; topics are made when first written to",
-		Args:  cobra.NoArgs,
+		Example: `  almadia dev
+  almadia dev --ephemeral --listen 127.0.0.1:0`,
+		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			cfg.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-			cfg.Version = version
+			level := slog.LevelWarn
+			if g.verbose {
+				level = slog.LevelDebug
+			}
+			cfg.Logger = newLogger("text", level)
 			cfg.AutoCreateTopics = true
 			cfg.NodeID = 1
-			return serve(c.Context(), cfg, func(s *server.Server) { greet(c.OutOrStdout(), s, cfg) })
+			broker, err := newBroker(cfg)
+			if err != nil {
+				return err
+			}
+			return serve(c.Context(), broker, func() { greet(c.OutOrStdout(), broker, cfg) })
 		},
 	}
 	listenFlags(c, &cfg)

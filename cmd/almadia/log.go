@@ -16,13 +16,13 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-func logCommand() *cobra.Command {
+func logCommand(g *globals) *cobra.Command {
 	c := &cobra.Command{Use: "log", Short: "Read segments and data directories offline; changes nothing"}
-	c.AddCommand(logDump(), logVerify())
+	c.AddCommand(logDump(g), logVerify(g))
 	return c
 }
 
-func logDump() *cobra.Command {
+func logDump(g *globals) *cobra.Command {
 	var records bool
 	c := &cobra.Command{
 		Use:   "dump PATH...",
@@ -32,25 +32,30 @@ func logDump() *cobra.Command {
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, paths []string) error {
 			return eachPath(paths,
-				func(segment string) error { return dumpSegment(c.OutOrStdout(), segment, records) },
-				func(dir string) error { return dumpDirectory(c.OutOrStdout(), dir) })
+				func(segment string) error { return dumpSegment(g, c.OutOrStdout(), segment, records) },
+				func(dir string) error { return dumpDirectory(g, c.OutOrStdout(), dir) })
 		},
 	}
 	c.Flags().BoolVar(&records, "records", false, "show the records of each frame too")
+	g.formatFlag(c)
 	return c
 }
 
-func logVerify() *cobra.Command {
-	return &cobra.Command{
+func logVerify(g *globals) *cobra.Command {
+	c := &cobra.Command{
 		Use:   "verify PATH...",
 		Short: "Check every frame of a segment file or a data directory; exit code 1 if one is damaged",
-		Args:  cobra.MinimumNArgs(1),
+		Example: `  almadia log verify .cache/dev
+  almadia log verify --format json .cache/dev`,
+		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, paths []string) error {
 			return eachPath(paths,
-				func(segment string) error { return verifySegment(c.OutOrStdout(), segment) },
-				func(dir string) error { return verifyDirectory(c.OutOrStdout(), dir) })
+				func(segment string) error { return verifySegment(g, c.OutOrStdout(), segment) },
+				func(dir string) error { return verifyDirectory(g, c.OutOrStdout(), dir) })
 		},
 	}
+	g.formatFlag(c)
+	return c
 }
 
 // eachPath goes on past what fails, so that one run names all damage.
@@ -70,37 +75,57 @@ func eachPath(paths []string, segment, directory func(string) error) error {
 	return errors.Join(failed...)
 }
 
-func dumpSegment(out io.Writer, path string, records bool) error {
-	w := newTable(out, "POSITION", "INDEX", "TERM", "KIND", "OFFSET", "RECORDS", "BYTES", "CODEC", "APPENDED", "CHAIN")
-	var all []*almadiav1.LogRecord
-	var lost []error
+func dumpSegment(g *globals, out io.Writer, path string, records bool) error {
+	shape := segmentJSON{Path: path, Frames: []frameJSON{}}
 	h, err := storage.ScanSegment(vfs.OS, path, func(pos int64, h batch.Header, frame []byte) error {
-		fmt.Fprintf(w, "%d\t%d\t%d\t%s\t%d\t%d\t%d\t%v\t%s\t%08x<%08x\n", pos, h.Index, h.Term, kindName(h.Kind), h.BaseOffset,
-			h.RecordCount, h.Size, h.Codec, formatMillis(h.AppendTime), h.PrevCRC, h.HeadCRC)
+		shape.Frames = append(shape.Frames, frameShape(pos, h))
+		f := &shape.Frames[len(shape.Frames)-1]
 		if !records || h.Kind != batch.Records {
 			return nil
 		}
 		set, err := decodeFrame(frame, h)
-		all = append(all, set...)
+		for _, r := range set {
+			f.Records = append(f.Records, printedRecord(r))
+		}
 		if bad, ok := errors.AsType[*compress.BatchError](err); ok { // of its writer, not of the file
-			lost = append(lost, bad)
+			f.Unreadable = bad.Error()
 			return nil
 		}
 		return err
 	})
-	if h.Number != 0 {
-		fmt.Fprintf(out, "%s: log %d, replica %d, segment %d, from offset %d, index %d\n", path, h.Log, h.Replica, h.Number, h.BaseOffset, h.BaseIndex)
+	shape.Log, shape.Replica, shape.Segment = uint64(h.Log), uint64(h.Replica), uint64(h.Number)
+	shape.BaseOffset, shape.BaseIndex = int64(h.BaseOffset), uint64(h.BaseIndex)
+	show := printSegment
+	if g.json() {
+		show = func(out io.Writer, s segmentJSON) error { return writeJSON(out, s) }
 	}
-	if e := w.Flush(); err == nil {
+	if e := show(out, shape); err == nil {
 		err = e
 	}
-	for _, r := range all {
-		fmt.Fprintf(out, "%d\t%s\t%q\t%q\n", r.GetOffset(), formatMillis(r.TimestampMs), r.Key, r.Value)
-	}
-	for _, bad := range lost {
-		fmt.Fprintln(out, bad)
-	}
 	return damaged(err)
+}
+
+func printSegment(out io.Writer, s segmentJSON) error {
+	if s.Segment != 0 {
+		fmt.Fprintf(out, "%s: log %d, replica %d, segment %d, from offset %d, index %d\n", s.Path, s.Log, s.Replica, s.Segment, s.BaseOffset, s.BaseIndex)
+	}
+	w := newTable(out, "POSITION", "INDEX", "TERM", "KIND", "OFFSET", "RECORDS", "BYTES", "CODEC", "APPENDED", "CHAIN")
+	for _, f := range s.Frames {
+		fmt.Fprintf(w, "%d\t%d\t%d\t%s\t%d\t%d\t%d\t%s\t%s\t%s<%s\n", f.Position, f.Index, f.Term, f.Kind, f.BaseOffset,
+			f.Count, f.SizeBytes, f.Codec, f.Appended, f.PrevCRC, f.HeadCRC)
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	for _, f := range s.Frames {
+		for _, r := range f.Records {
+			fmt.Fprintf(out, "%d\t%s\t%q\t%q\n", r.Offset, r.Timestamp, r.keyOf(), r.valueOf())
+		}
+		if f.Unreadable != "" {
+			fmt.Fprintln(out, f.Unreadable)
+		}
+	}
+	return nil
 }
 
 // decodeFrame gives the records of a frame as a reader would get them.
@@ -146,10 +171,13 @@ func inspect(dir string) (*storage.Inspection, error) {
 	return in, damaged(err)
 }
 
-func dumpDirectory(out io.Writer, dir string) error {
+func dumpDirectory(g *globals, out io.Writer, dir string) error {
 	in, err := inspect(dir)
 	if err != nil {
 		return err
+	}
+	if g.json() {
+		return writeJSON(out, directoryShape(dir, in))
 	}
 	fmt.Fprintf(out, "%s: directory %x, %d starts, clean: %t, checkpoint %d, journal to %d\n\n",
 		dir, in.DirectoryID, in.Starts, in.CleanShutdown, in.Checkpoint, in.Journal)
@@ -171,37 +199,60 @@ func dumpDirectory(out io.Writer, dir string) error {
 	return w.Flush()
 }
 
-func verifySegment(out io.Writer, path string) error {
-	frames, offsets := 0, 0
-	_, err := storage.ScanSegment(vfs.OS, path, func(_ int64, h batch.Header, frame []byte) error {
-		frames++
-		offsets += int(h.OffsetCount)
+func verifySegment(g *globals, out io.Writer, path string) error {
+	v := verifiedJSON{Path: path, Damage: []damageJSON{}}
+	_, err := storage.ScanSegment(vfs.OS, path, func(_ int64, h batch.Header, _ []byte) error {
+		v.Frames++
+		v.Records += int64(h.RecordCount)
 		return nil
 	})
-	if err != nil {
+	v.Sound = err == nil
+	switch {
+	case g.json() && errors.Is(err, storage.ErrCorrupt):
+		v.Damage = append(v.Damage, damageJSON{File: path, Error: err.Error()})
+		return errors.Join(damaged(err), writeJSON(out, v))
+	case err != nil:
 		return damaged(err)
+	case g.json():
+		return writeJSON(out, v)
 	}
-	_, err = fmt.Fprintf(out, "%s: sound, %d frames, %d records\n", path, frames, offsets)
+	_, err = fmt.Fprintf(out, "%s: sound, %d frames, %d records\n", path, v.Frames, v.Records)
 	return err
 }
 
-func verifyDirectory(out io.Writer, dir string) error {
+func verifyDirectory(g *globals, out io.Writer, dir string) error {
 	in, err := inspect(dir)
 	if err != nil {
 		return err
 	}
-	records, damages := int64(0), 0
+	v := verifiedJSON{Path: dir, Logs: len(in.Logs), Damage: []damageJSON{}}
 	for _, l := range in.Logs {
-		records += int64(l.End - l.Start)
+		v.Records += int64(l.End - l.Start)
 		for _, d := range l.Damage {
-			damages++
-			fmt.Fprintf(out, "log %d: %v\n", l.ID, d.Err)
+			id := uint64(l.ID)
+			v.Damage = append(v.Damage, damageJSON{Log: &id, File: d.File, Position: &d.Pos, Error: d.Err.Error()})
 		}
 	}
-	if damages > 0 {
-		return &failure{what: fmt.Sprintf("%s: %d damaged places", dir, damages), exit: exitFailed}
+	v.Sound = len(v.Damage) == 0
+	if g.json() {
+		err = writeJSON(out, v)
+	} else {
+		err = printVerified(out, v)
 	}
-	_, err = fmt.Fprintf(out, "%s: sound, %d logs, %d records\n", dir, len(in.Logs), records)
+	if !v.Sound {
+		err = errors.Join(&failure{what: fmt.Sprintf("%s: %d damaged places", dir, len(v.Damage)), exit: exitFailed}, err)
+	}
+	return err
+}
+
+func printVerified(out io.Writer, v verifiedJSON) error {
+	for _, d := range v.Damage {
+		fmt.Fprintf(out, "log %d: %s\n", *d.Log, d.Error)
+	}
+	if !v.Sound {
+		return nil
+	}
+	_, err := fmt.Fprintf(out, "%s: sound, %d logs, %d records\n", v.Path, v.Logs, v.Records)
 	return err
 }
 

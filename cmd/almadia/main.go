@@ -15,6 +15,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // version is set by the linker.
@@ -33,6 +34,10 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 	root.SetIn(in)
 	root.SetOut(out)
 	root.SetErr(errs)
+	root.InitDefaultCompletionCmd(args...) // takes the output as it is now
+	for _, c := range root.Commands() {
+		checkArgs(c)
+	}
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return 0
@@ -52,28 +57,34 @@ func newRoot() *cobra.Command {
 		Short:         "A gRPC-native partitioned log",
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		CompletionOptions: cobra.CompletionOptions{
-			DisableDefaultCmd: true,
-		},
 	}
-	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(c, err) })
+	root.SetFlagErrorFunc(flagError)
 	f := root.PersistentFlags()
 	f.StringVar(&g.addr, "addr", "localhost:4610", "host:port of a broker (env ALMADIA_ADDR)")
 	f.DurationVar(&g.timeout, "timeout", defaultTimeout, "bound on one call to a broker (env ALMADIA_TIMEOUT)")
-	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error { return fromEnvironment(c) }
+	f.BoolVarP(&g.verbose, "verbose", "v", false, "tell of each call on stderr; a broker logs all it can")
+	mark(f, inEnvironment, "", "addr", "timeout")
+	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error {
+		g.errs = c.ErrOrStderr()
+		return fromEnvironment(c)
+	}
 	root.AddCommand(
-		devCommand(),
-		brokerCommand(),
+		devCommand(g),
+		brokerCommand(g),
 		topicCommand(g),
 		produceCommand(g),
 		consumeCommand(g),
 		tailCommand(g),
 		clusterCommand(g),
-		logCommand(),
-		versionCommand(),
+		logCommand(g),
+		versionCommand(g),
 	)
-	for _, c := range root.Commands() {
-		checkArgs(c)
+	root.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+	root.Args = func(c *cobra.Command, args []string) error {
+		if err := cobra.NoArgs(c, args); err != nil {
+			return usage(c, suggest(c, args, err))
+		}
+		return nil
 	}
 	return root
 }
@@ -96,20 +107,59 @@ func checkArgs(c *cobra.Command) {
 			return nil
 		}
 		if err := check(c, args); err != nil {
-			return usage(c, err)
+			return usage(c, suggest(c, args, err))
 		}
 		return nil
 	}
 }
 
-func versionCommand() *cobra.Command {
-	return &cobra.Command{
+// suggest adds what was probably meant to the complaint about an unknown subcommand.
+func suggest(c *cobra.Command, args []string, err error) error {
+	if !c.HasSubCommands() || len(args) == 0 {
+		return err
+	}
+	var names []string
+	for _, sub := range c.Commands() {
+		names = append(names, sub.Name())
+	}
+	return didYouMean(err, nearest(args[0], names))
+}
+
+// flagError adds what was probably meant to the complaint about an unknown flag.
+func flagError(c *cobra.Command, err error) error {
+	var unknown *pflag.NotExistError
+	if !errors.As(err, &unknown) {
+		return usage(c, err)
+	}
+	var names []string
+	c.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+	meant := nearest(unknown.GetSpecifiedName(), names)
+	if meant != "" {
+		meant = "--" + meant
+	}
+	return usage(c, didYouMean(err, meant))
+}
+
+func didYouMean(err error, meant string) error {
+	if meant == "" {
+		return err
+	}
+	return fmt.Errorf("%w; did you mean %s?", err, meant)
+}
+
+func versionCommand(g *globals) *cobra.Command {
+	c := &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if g.json() {
+				return writeJSON(c.OutOrStdout(), map[string]string{"version": version})
+			}
 			_, err := fmt.Fprintln(c.OutOrStdout(), "almadia", version)
 			return err
 		},
 	}
+	g.formatFlag(c)
+	return c
 }

@@ -132,43 +132,68 @@ func topicList(g *globals) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "list",
 		Short: "List topics",
-		Args:  cobra.NoArgs,
+		Example: `  almadia topic list
+  almadia topic list --prefix orders. --format json`,
+		Args: cobra.NoArgs,
 		RunE: g.dialed(func(c *cobra.Command, _ []string, conn *grpc.ClientConn) error {
-			w := newTable(c.OutOrStdout(), "TOPIC", "PARTITIONS", "REPLICAS")
-			client := almadiav1.NewTopicServiceClient(conn)
-			for token := ""; ; {
-				ctx, cancel := g.call(c.Context())
-				page, err := client.ListTopics(ctx, &almadiav1.ListTopicsRequest{Prefix: prefix, PageToken: token})
-				cancel()
-				if err != nil {
-					return err
-				}
-				for _, t := range page.Topics {
-					fmt.Fprintf(w, "%s\t%d\t%d\n", t.Name, t.PartitionCount, t.ReplicationFactor)
-				}
-				if token = page.NextPageToken; token == "" {
-					return w.Flush()
-				}
+			topics, err := listTopics(g, c, almadiav1.NewTopicServiceClient(conn), prefix)
+			if err != nil {
+				return err
 			}
+			if g.json() {
+				return writeJSON(c.OutOrStdout(), map[string]any{"topics": topics})
+			}
+			w := newTable(c.OutOrStdout(), "TOPIC", "PARTITIONS", "REPLICAS")
+			for _, t := range topics {
+				fmt.Fprintf(w, "%s\t%d\t%d\n", t.Topic, t.Partitions, t.Replicas)
+			}
+			return w.Flush()
 		}),
 	}
 	c.Flags().StringVar(&prefix, "prefix", "", "only topics whose name begins so")
+	g.formatFlag(c)
 	return c
 }
 
+// listTopics reads the list page by page.
+func listTopics(g *globals, c *cobra.Command, client almadiav1.TopicServiceClient, prefix string) ([]topicLineJSON, error) {
+	topics := []topicLineJSON{}
+	for token := ""; ; {
+		ctx, cancel := g.call(c.Context())
+		page, err := client.ListTopics(ctx, &almadiav1.ListTopicsRequest{Prefix: prefix, PageToken: token})
+		cancel()
+		if err != nil {
+			return nil, err
+		}
+		for _, t := range page.Topics {
+			topics = append(topics, topicLineJSON{t.Name, t.PartitionCount, t.ReplicationFactor})
+		}
+		if token = page.NextPageToken; token == "" {
+			return topics, nil
+		}
+	}
+}
+
 func topicDescribe(g *globals) *cobra.Command {
-	return &cobra.Command{
+	c := &cobra.Command{
 		Use:   "describe TOPIC",
 		Short: "Show a topic, its settings and its partitions",
-		Args:  cobra.ExactArgs(1),
+		Example: `  almadia topic describe orders
+  almadia topic describe orders --format json`,
+		Args: cobra.ExactArgs(1),
 		RunE: g.dialed(func(c *cobra.Command, args []string, conn *grpc.ClientConn) error {
 			topic, err := describe(g, c, almadiav1.NewTopicServiceClient(conn), args[0])
 			if err != nil {
 				return err
 			}
+			if g.json() {
+				return writeJSON(c.OutOrStdout(), topicShape(topic))
+			}
 			return printTopic(c.OutOrStdout(), topic)
 		}),
 	}
+	g.formatFlag(c)
+	return c
 }
 
 func printTopic(out io.Writer, t *almadiav1.Topic) error {
@@ -227,9 +252,10 @@ func printSetting(w io.Writer, name, value string, set bool) {
 
 func topicDelete(g *globals) *cobra.Command {
 	return &cobra.Command{
-		Use:   "delete TOPIC...",
-		Short: "Delete topics and their data",
-		Args:  cobra.MinimumNArgs(1),
+		Use:     "delete TOPIC...",
+		Short:   "Delete topics and their data; there is no way back",
+		Example: `  almadia topic delete orders`,
+		Args:    cobra.MinimumNArgs(1),
 		RunE: g.dialed(func(c *cobra.Command, args []string, conn *grpc.ClientConn) error {
 			client := almadiav1.NewTopicServiceClient(conn)
 			for _, topic := range args {

@@ -31,6 +31,7 @@ var guests = []guest{
 	{path: "github.com/prometheus/client_golang", rooms: []string{"..."}, files: "metrics.go *_test.go", types: "Registerer"},
 	{path: "github.com/spf13", rooms: []string{"cmd/almadia"}},
 	{path: "go.etcd.io/raft/v3", rooms: []string{"raft"}},
+	{path: "go.yaml.in/yaml/v3", rooms: []string{"cmd/almadia"}},
 	{path: "go.uber.org/goleak", rooms: []string{"..."}, files: "*_test.go"},
 	{path: "golang.org/x/sys", rooms: []string{"storage/vfs"}},
 	{path: "google.golang.org/genproto/googleapis/rpc", rooms: []string{"server/api", "cmd/almadia", "internal/e2e"}},
