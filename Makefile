@@ -1,8 +1,12 @@
 # Targets that build, run and test need Go alone. `race` needs a C compiler too, and
 # `lint`, `generate`, `checkgenerate` and `breaking` build their tools on first use,
-# which takes minutes on a small machine and no installation.
+# which takes minutes on a small machine and no installation. Those that concern the
+# stubs of other languages need Python 3 with venv, `stubs` a JDK and Maven too; what they
+# install goes into .cache/python and Maven's own cache.
 
 GO      ?= go
+PYTHON  ?= python3
+MAVEN   ?= mvn
 TOOL    := $(GO) tool -modfile=internal/tools/go.mod
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 FUZZTIME ?= 30s
@@ -13,7 +17,7 @@ export CGO_ENABLED ?= 0
 export GOFLAGS += -buildvcs=false
 
 .DEFAULT_GOAL := help
-.PHONY: help build run dev test race mutants e2e bench fuzz lint generate checkgenerate breaking baseline
+.PHONY: help build run dev test race mutants e2e bench fuzz stubs lint generate generatepython checkgenerate breaking baseline
 
 help: ## List what there is to make
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -54,6 +58,11 @@ fuzz: ## Fuzz every fuzz target for FUZZTIME (30s) each
 		esac; done; \
 	done
 
+stubs: build .cache/python/installed ## Try the stubs of Go, Java and Python against a live broker
+	$(GO) build -o .cache/rawstub/go ./sdk/go/rawstub
+	$(MAVEN) --quiet --batch-mode --file sdk/java package
+	$(GO) run ./internal/stubs
+
 lint: ## Check format, vet, staticcheck, unchecked errors, and the protos' style
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not gofmt-ed:"; echo "$$unformatted"; exit 1; }
 	$(GO) vet ./...
@@ -62,13 +71,24 @@ lint: ## Check format, vet, staticcheck, unchecked errors, and the protos' style
 	$(TOOL) buf lint
 	$(TOOL) buf format --diff --exit-code
 
-generate: ## Generate gen/ from proto/
+generate: ## Generate gen/go from proto/
 	$(TOOL) buf generate
 
-checkgenerate: ## Check that gen/ is what proto/ generates
+generatepython: .cache/python/installed ## Generate gen/python from proto/
+	internal/tools/generatepython gen/python
+
+checkgenerate: .cache/python/installed ## Check that gen/ is what proto/ generates
 	@fresh=$$(mktemp -d) && trap 'rm -r "$$fresh"' EXIT && \
 	$(TOOL) buf generate --output "$$fresh" && \
-	diff -r gen "$$fresh/gen" || { echo "gen/ is stale: make generate"; exit 1; }
+	internal/tools/generatepython "$$fresh/gen/python" && \
+	diff -r -x __pycache__ gen "$$fresh/gen" || { echo "gen/ is stale: make generate generatepython"; exit 1; }
+
+# Made anew whenever what is to be installed changes.
+.cache/python/installed: internal/tools/requirements.txt sdk/python/requirements.txt
+	rm -rf .cache/python
+	$(PYTHON) -m venv .cache/python
+	.cache/python/bin/python -m pip install --quiet --disable-pip-version-check $(addprefix -r ,$^)
+	touch $@
 
 breaking: ## Check that the contract keeps the promises of proto/baseline.binpb
 	internal/tools/breaking
