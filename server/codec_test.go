@@ -15,6 +15,7 @@ import (
 	"github.com/almadia/almadia/storage/compress"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/fieldmaskpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
@@ -506,6 +507,62 @@ func TestBrokerTime(t *testing.T) {
 			t.Errorf("time %d is at %d, want %d", ms, got.GetOffset(), want)
 		}
 	}
+}
+
+// A change of clock or codecs counts for what is appended from then on.
+func TestClockAndCodecsChange(t *testing.T) {
+	r := start(t)
+	r.create(t, "demo", 1)
+	old := &almadiav1.LogRecord{Value: []byte("old"), TimestampMs: 5}
+	r.write(t, ready("demo", batchOf(t, batch.Zstd, old)))
+	_, err := r.topic.UpdateTopic(t.Context(), &almadiav1.UpdateTopicRequest{
+		Topic: &almadiav1.Topic{Name: "demo", Config: &almadiav1.TopicConfig{
+			TimestampType: almadiav1.TimestampType_TIMESTAMP_TYPE_APPEND_TIME, AllowedCodecs: []almadiav1.CompressionCodec{1},
+		}},
+		UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"config.timestamp_type", "config.allowed_codecs"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.refuses(t, produceCall, ready("demo", batchOf(t, batch.Zstd, old)), badCodec, "allowed_codecs", "none, gzip")
+	at := r.write(t, ready("demo", batchOf(t, batch.Gzip, &almadiav1.LogRecord{Value: []byte("new"), TimestampMs: 6}))).Results[0].AppendTimeMs
+	sameRecords(t, r.records(t, "demo", 0, asRecords), []*almadiav1.LogRecord{old, {Value: []byte("new"), TimestampMs: at}})
+	for ms, want := range map[int64]int64{5: 0, 6: 1, at: 1, at + 1: 2} {
+		if got := r.offsetAt(t, "demo", ms).GetOffset(); got != want {
+			t.Errorf("time %d is at %d, want %d", ms, got, want)
+		}
+	}
+}
+
+// Codecs and the broker's clock hold for what comes on a stream, too.
+func TestCodecsOnAStream(t *testing.T) {
+	r := start(t)
+	r.create(t, "demo", 1, func(t *almadiav1.Topic) {
+		t.Config = &almadiav1.TopicConfig{TimestampType: almadiav1.TimestampType_TIMESTAMP_TYPE_APPEND_TIME, AllowedCodecs: []almadiav1.CompressionCodec{2, 4}}
+	})
+	p := r.stream(t)
+	var want []*almadiav1.LogRecord
+	for i, c := range []batch.Codec{batch.Zstd, batch.Gzip, batch.None, batch.Snappy, batch.LZ4} {
+		record := &almadiav1.LogRecord{Value: []byte(c.String()), TimestampMs: 5}
+		e := &almadiav1.ProduceEntry{Partition: ptr(int32(0)), Batch: batchOf(t, c, record)}
+		var init *almadiav1.ProduceStreamInit
+		if i == 0 {
+			init = goOn("demo")
+		}
+		p.must(t, init, e)
+		ack := p.await(t, int64(i)+1)
+		if c == batch.Gzip || c == batch.LZ4 {
+			if ack.Error.GetReason() != badCodec || ack.Error.Metadata["allowed_codecs"] != "none, snappy, zstd" {
+				t.Errorf("%v: %v", c, ack)
+			}
+			continue
+		}
+		if ack.Error != nil {
+			t.Fatalf("%v: %v", c, ack.Error)
+		}
+		want = append(want, &almadiav1.LogRecord{Value: record.Value, TimestampMs: ack.Results[0].AppendTimeMs})
+	}
+	sameRecords(t, r.records(t, "demo", 0, asRecords), want)
 }
 
 // offsetAt asks for the offset of a time, in ms since the Unix epoch.

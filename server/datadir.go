@@ -72,11 +72,23 @@ func (s *Server) placeMetadata() error {
 		s.metadata.Attach(replica)
 		return nil
 	}
+	if err := s.checkReplica(); err != nil {
+		return err
+	}
 	replica, err := s.host.Open(meta.MetadataLog, s.metadata)
 	if err != nil {
 		return err
 	}
 	s.metadata.Attach(replica)
+	return nil
+}
+
+// checkReplica refuses a directory of another node before anything is written to a log of it:
+// the replica of the metadata has the number of its node.
+func (s *Server) checkReplica() error {
+	if node := s.store.Log(meta.MetadataLog).Replica(); uint64(node) != s.cfg.NodeID {
+		return fmt.Errorf("data directory %s belongs to node %d; start it with --node-id %d", s.cfg.DataDir, node, node)
+	}
 	return nil
 }
 

@@ -61,42 +61,61 @@ func TestAStreamEndsWithItsClient(t *testing.T) {
 }
 
 // Before its deadline a stream tells what became of everything. What it leaves without an ack
-// is not written afterwards either.
+// is not written afterwards either. On a machine that is too busy to tell in time the client
+// ends the stream first, and knows nothing: then it is tried again with more time.
 func TestAStreamReachesItsDeadline(t *testing.T) {
 	for _, init := range []*almadiav1.ProduceStreamInit{topicInit("demo"), goOn("demo")} {
-		g := newGate()
-		r := start(t, on(vfs.WithHook(vfs.NewMem(), g.hook)))
-		r.create(t, "demo", 2)
-		ctx, cancel := context.WithTimeout(t.Context(), 700*time.Millisecond)
-		p := r.streamWith(t, ctx, cancel)
-		p.must(t, init, to(0, "first"))
-		p.await(t, 1)
-		g.close()
-		for i := range 400 {
-			if p.send(nil, to(int32(i%2), fmt.Sprint(i, strings.Repeat("x", i*300)))) != nil {
+		told := false
+		for _, deadline := range []time.Duration{700 * time.Millisecond, 5 * time.Second, 15 * time.Second} {
+			if told = reachesItsDeadline(t, init, deadline); told {
 				break
 			}
 		}
-		err := p.end()
-		trailer := p.Trailer().Get("almadia-reason")
-		if len(trailer) != 1 || init.ContinueOnError && status.Code(err) != codes.Unavailable || !init.ContinueOnError && status.Code(err) != codes.Aborted {
-			t.Errorf("continue %v: ended with %v", init.ContinueOnError, err)
+		if !told {
+			t.Errorf("continue %v: the client came first, every time", init.ContinueOnError)
 		}
-		unknown := 0
-		for _, a := range p.acks {
-			if a.Error.GetReason() == unknownOutcome {
-				unknown++
-			}
-		}
-		if unknown == 0 {
-			t.Error("no outcome is unknown, although raft must have some entries")
-		}
-		g.open()
-		r.values(t, "demo", 0, "last")
-		r.values(t, "demo", 1, "last, too")
-		p.check(t, r.stored(t, "demo", 2))
-		cancel()
 	}
+}
+
+// reachesItsDeadline is false if the client ended the stream before the broker did.
+func reachesItsDeadline(t *testing.T, init *almadiav1.ProduceStreamInit, deadline time.Duration) bool {
+	g := newGate()
+	r := start(t, on(vfs.WithHook(vfs.NewMem(), g.hook)))
+	r.create(t, "demo", 2)
+	ctx, cancel := context.WithTimeout(t.Context(), deadline)
+	defer cancel()
+	p := r.streamWith(t, ctx, cancel)
+	p.must(t, init, to(0, "first"))
+	p.await(t, 1)
+	g.close()
+	for i := range 400 {
+		if p.send(nil, to(int32(i%2), fmt.Sprint(i, strings.Repeat("x", i*300)))) != nil {
+			break
+		}
+	}
+	err := p.end()
+	trailer := p.Trailer().Get("almadia-reason")
+	if len(trailer) == 0 && status.Code(err) == codes.DeadlineExceeded {
+		g.open()
+		return false
+	}
+	if len(trailer) != 1 || init.ContinueOnError && status.Code(err) != codes.Unavailable || !init.ContinueOnError && status.Code(err) != codes.Aborted {
+		t.Errorf("continue %v: ended with %v", init.ContinueOnError, err)
+	}
+	unknown := 0
+	for _, a := range p.acks {
+		if a.Error.GetReason() == unknownOutcome {
+			unknown++
+		}
+	}
+	if unknown == 0 {
+		t.Error("no outcome is unknown, although raft must have some entries")
+	}
+	g.open()
+	r.values(t, "demo", 0, "last")
+	r.values(t, "demo", 1, "last, too")
+	p.check(t, r.stored(t, "demo", 2))
+	return true
 }
 
 // Whatever a stream has in flight when its topic goes, and whatever comes then, is told.

@@ -324,3 +324,46 @@ func TestChangesOfTopicsAreRefusedWithAReason(t *testing.T) {
 		t.Errorf("what was refused changed the topic: %v", now)
 	}
 }
+
+// Streams of whole topics read the partitions that are added, from their first record on;
+// those that were to end at an end do not.
+func TestStreamsFollowTheGrowthOfTheirTopics(t *testing.T) {
+	r := start(t)
+	r.create(t, "demo", 1)
+	r.create(t, "other", 1)
+	tail := r.tail(t, &almadiav1.TailRequest{Topics: []string{"demo", "other"}, Start: earliest()})
+	s := r.consume(t, reading(&almadiav1.ConsumeInit{Topics: []string{"demo", "other"}}))
+	s.hear(t)
+	r.values(t, "other", 0, "first")
+	if got := tail.next(t).Partitions[0]; got.Topic != "other" {
+		t.Fatalf("%v", got)
+	}
+	r.update(t, &almadiav1.Topic{Name: "demo", PartitionCount: 3})
+	for p := range int32(3) {
+		r.values(t, "demo", p, fmt.Sprint("to ", p))
+	}
+	var tailed, consumed []string
+	for len(tailed) < 3 {
+		for _, p := range tail.next(t).Partitions {
+			tailed = append(tailed, valuesOf(p.Records)...)
+		}
+	}
+	for len(consumed) < 4 {
+		for _, p := range s.next(t).Partitions {
+			consumed = append(consumed, valuesOf(p.Records)...)
+		}
+	}
+	slices.Sort(tailed)
+	slices.Sort(consumed)
+	if fmt.Sprint(tailed) != "[to 0 to 1 to 2]" || fmt.Sprint(consumed) != "[first to 0 to 1 to 2]" {
+		t.Errorf("tailed %q, consumed %q", tailed, consumed)
+	}
+	// A partition that is new to the stream obeys it like the others.
+	s.say(t, &almadiav1.ConsumeRequest{Seeks: []*almadiav1.PartitionPosition{from("demo", 2, earliest())}, SeekId: 7})
+	for {
+		resp := s.next(t)
+		if resp.SeekId == 7 && resp.Partitions[0].GetPartition() == 2 && len(resp.Partitions[0].Records) == 1 {
+			break
+		}
+	}
+}

@@ -41,7 +41,7 @@ func explain(err error) *failure {
 		return f
 	}
 	// What the command line library finds wrong comes as plain text.
-	for _, complaint := range []string{"unknown command", "unknown help topic", "if any flags in the group"} {
+	for _, complaint := range []string{"unknown command", "required flag", "if any flags in the group"} {
 		if strings.HasPrefix(err.Error(), complaint) {
 			return &failure{what: err.Error(), fix: "see almadia --help", exit: exitUsage}
 		}

@@ -102,8 +102,8 @@ func readBounded(path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
 	text, err := io.ReadAll(io.LimitReader(f, maxFileBytes+1))
+	err = errors.Join(err, f.Close())
 	if err == nil && len(text) > maxFileBytes {
 		err = fmt.Errorf("%s: no configuration has more than %d bytes", path, maxFileBytes)
 	}

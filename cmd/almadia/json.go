@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"io"
+	"maps"
 	"strings"
 	"time"
 
@@ -25,13 +26,15 @@ func writeJSON(out io.Writer, v any) error {
 func utc(t time.Time) string { return t.UTC().Truncate(time.Millisecond).Format(time.RFC3339Nano) }
 
 type topicJSON struct {
-	Topic      string          `json:"topic"`
-	ID         string          `json:"id"`
-	Created    string          `json:"created"`
-	Replicas   int32           `json:"replicas"`
-	Settings   map[string]any  `json:"settings"`     // in force
-	Set        []string        `json:"settings_set"` // those that are not the default
-	Partitions []partitionJSON `json:"partitions"`
+	Topic      string            `json:"topic"`
+	ID         string            `json:"id"`
+	Created    string            `json:"created"`
+	Replicas   int32             `json:"replicas"`
+	ETag       string            `json:"etag"`
+	Labels     map[string]string `json:"labels"`
+	Settings   map[string]any    `json:"settings"`     // in force
+	Set        []string          `json:"settings_set"` // those that are not the default
+	Partitions []partitionJSON   `json:"partitions"`
 }
 
 type partitionJSON struct {
@@ -48,8 +51,9 @@ type partitionJSON struct {
 func topicShape(t *almadiav1.Topic) topicJSON {
 	shape := topicJSON{
 		Topic: t.Name, ID: hex.EncodeToString(t.TopicId), Created: utc(t.CreateTime.AsTime()), Replicas: t.ReplicationFactor,
-		Settings: map[string]any{}, Set: []string{}, Partitions: []partitionJSON{},
+		ETag: t.Etag, Labels: map[string]string{}, Settings: map[string]any{}, Set: []string{}, Partitions: []partitionJSON{},
 	}
+	maps.Copy(shape.Labels, t.Labels)
 	eachSetting(t.EffectiveConfig, func(name string, value any) { shape.Settings[name] = value })
 	eachSetting(t.Config, func(name string, _ any) { shape.Set = append(shape.Set, name) })
 	for _, p := range t.Partitions {

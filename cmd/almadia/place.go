@@ -94,6 +94,15 @@ func parseDuration(s string) (time.Duration, error) {
 	return d, nil
 }
 
+// formatDuration is for people: whole days as days.
+func formatDuration(d time.Duration) string {
+	const day = 24 * time.Hour
+	if d >= day && d%day == 0 {
+		return fmt.Sprintf("%dd", d/day)
+	}
+	return d.String()
+}
+
 // units are spelled out: a size is bytes, KiB, MiB or GiB.
 var units = []struct {
 	suffix string

@@ -4,6 +4,8 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -12,11 +14,12 @@ import (
 	"github.com/almadia/almadia/storage/batch"
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/durationpb"
 )
 
 func topicCommand(g *globals) *cobra.Command {
-	c := &cobra.Command{Use: "topic", Short: "Create, list, describe and delete topics"}
-	c.AddCommand(topicCreate(g), topicList(g), topicDescribe(g), topicDelete(g))
+	c := &cobra.Command{Use: "topic", Short: "Create, list, describe, change and delete topics"}
+	c.AddCommand(topicCreate(g), topicList(g), topicDescribe(g), topicAlter(g), topicAddPartitions(g), topicTrim(g), topicDelete(g))
 	return c
 }
 
@@ -25,6 +28,9 @@ var topicSettings = map[string]func(*almadiav1.TopicConfig, string) error{
 	"max_batch_bytes":  sized(func(c *almadiav1.TopicConfig, v int32) { c.MaxBatchBytes = &v }),
 	"max_record_bytes": sized(func(c *almadiav1.TopicConfig, v int32) { c.MaxRecordBytes = &v }),
 	"segment_bytes":    sized(func(c *almadiav1.TopicConfig, v int32) { c.SegmentBytes = &v }),
+	"segment_time":     timed(func(c *almadiav1.TopicConfig, v *durationpb.Duration) { c.SegmentTime = v }),
+	"retention_time":   timed(func(c *almadiav1.TopicConfig, v *durationpb.Duration) { c.RetentionTime = v }),
+	"retention_bytes":  setRetentionBytes,
 	"timestamp_type":   setClock,
 	"allowed_codecs":   setCodecs,
 }
@@ -42,6 +48,24 @@ func sized(set func(*almadiav1.TopicConfig, int32)) func(*almadiav1.TopicConfig,
 		set(c, int32(n))
 		return nil
 	}
+}
+
+// timed reads a setting that is a duration.
+func timed(set func(*almadiav1.TopicConfig, *durationpb.Duration)) func(*almadiav1.TopicConfig, string) error {
+	return func(c *almadiav1.TopicConfig, value string) error {
+		d, err := parseDuration(value)
+		if err != nil {
+			return err
+		}
+		set(c, durationpb.New(d))
+		return nil
+	}
+}
+
+func setRetentionBytes(c *almadiav1.TopicConfig, value string) error {
+	n, err := parseSize(value)
+	c.RetentionBytes = &n
+	return err
 }
 
 // clocks are the values of timestamp_type.
@@ -72,24 +96,28 @@ func setCodecs(c *almadiav1.TopicConfig, value string) error {
 
 func topicCreate(g *globals) *cobra.Command {
 	var partitions, replicas int32
-	var settings []string
+	var settings, labels []string
 	var check bool
 	c := &cobra.Command{
 		Use:   "create TOPIC",
 		Short: "Create a topic",
 		Example: `  almadia topic create orders --partitions 8
-  almadia topic create blobs -p 1 -c max_record_bytes=2MiB`,
+  almadia topic create blobs -p 1 -c max_record_bytes=2MiB -c retention_time=30d`,
 		Args: cobra.ExactArgs(1),
 		RunE: g.dialed(func(c *cobra.Command, args []string, conn *grpc.ClientConn) error {
 			config, err := parseSettings(settings)
 			if err != nil {
 				return usage(c, err)
 			}
+			labelled := map[string]string{}
+			if err := setLabels(labelled, labels); err != nil {
+				return usage(c, err)
+			}
 			ctx, cancel := g.call(c.Context())
 			defer cancel()
 			_, err = almadiav1.NewTopicServiceClient(conn).CreateTopic(ctx, &almadiav1.CreateTopicRequest{
 				Topic: &almadiav1.Topic{
-					Name: args[0], PartitionCount: partitions, ReplicationFactor: replicas, Config: config,
+					Name: args[0], PartitionCount: partitions, ReplicationFactor: replicas, Config: config, Labels: labelled,
 				},
 				ValidateOnly: check,
 			})
@@ -107,9 +135,13 @@ func topicCreate(g *globals) *cobra.Command {
 	c.Flags().Int32VarP(&partitions, "partitions", "p", 1, "number of partitions")
 	c.Flags().Int32VarP(&replicas, "replicas", "r", 0, "copies of each partition; 0 lets the cluster choose")
 	c.Flags().StringArrayVarP(&settings, "config", "c", nil, "setting, as in max_record_bytes=2MiB; may be repeated")
+	c.Flags().StringArrayVar(&labels, "label", nil, "label, as in owner=me; may be repeated")
 	c.Flags().BoolVar(&check, "validate-only", false, "only check whether it could be created")
 	return c
 }
+
+const settingForms = "max_batch_bytes=SIZE, max_record_bytes=SIZE, segment_bytes=SIZE, segment_time=DURATION, " +
+	"retention_time=DURATION, retention_bytes=SIZE, timestamp_type=create_time|append_time, allowed_codecs=CODEC,CODEC"
 
 func parseSettings(settings []string) (*almadiav1.TopicConfig, error) {
 	config := &almadiav1.TopicConfig{}
@@ -117,8 +149,7 @@ func parseSettings(settings []string) (*almadiav1.TopicConfig, error) {
 		key, value, ok := strings.Cut(s, "=")
 		set := topicSettings[key]
 		if !ok || set == nil {
-			return nil, fmt.Errorf("setting %q is none of max_batch_bytes=SIZE, max_record_bytes=SIZE, segment_bytes=SIZE, "+
-				"timestamp_type=create_time|append_time, allowed_codecs=CODEC,...", s)
+			return nil, fmt.Errorf("setting %q is none of %s", s, settingForms)
 		}
 		if err := set(config, value); err != nil {
 			return nil, fmt.Errorf("setting %s: %w", key, err)
@@ -204,9 +235,15 @@ func printTopic(out io.Writer, t *almadiav1.Topic) error {
 	fmt.Fprintf(w, "partitions\t%d\n", t.PartitionCount)
 	fmt.Fprintf(w, "replicas\t%d\n", t.ReplicationFactor)
 	set, holds := t.Config, t.EffectiveConfig
+	for _, key := range slices.Sorted(maps.Keys(t.Labels)) {
+		fmt.Fprintf(w, "label\t%s=%s\n", key, t.Labels[key])
+	}
+	printSetting(w, "retention_time", formatLimit(holds.GetRetentionTime().AsDuration(), formatDuration), set.GetRetentionTime() != nil)
+	printSetting(w, "retention_bytes", formatLimit(holds.GetRetentionBytes(), formatSize), set != nil && set.RetentionBytes != nil)
 	printSetting(w, "max_batch_bytes", formatSize(int64(holds.GetMaxBatchBytes())), set.GetMaxBatchBytes() != 0)
 	printSetting(w, "max_record_bytes", formatSize(int64(holds.GetMaxRecordBytes())), set.GetMaxRecordBytes() != 0)
 	printSetting(w, "segment_bytes", formatSize(int64(holds.GetSegmentBytes())), set.GetSegmentBytes() != 0)
+	printSetting(w, "segment_time", formatLimit(holds.GetSegmentTime().AsDuration(), formatDuration), set.GetSegmentTime() != nil)
 	printSetting(w, "timestamp_type", formatClock(holds.GetTimestampType()), set.GetTimestampType() != 0)
 	printSetting(w, "allowed_codecs", formatCodecs(holds.GetAllowedCodecs()), len(set.GetAllowedCodecs()) > 0)
 	if err := w.Flush(); err != nil {
@@ -240,6 +277,14 @@ func formatCodecs(codecs []almadiav1.CompressionCodec) string {
 		names[i] = batch.Codec(c).String()
 	}
 	return strings.Join(names, ",")
+}
+
+// formatLimit is for limits that 0 takes away.
+func formatLimit[N ~int64](n N, format func(N) string) string {
+	if n == 0 {
+		return "no limit"
+	}
+	return format(n)
 }
 
 func printSetting(w io.Writer, name, value string, set bool) {

@@ -6,7 +6,7 @@ import "testing"
 // strictly below its own; its tests too. A new package is a new word here, in the same
 // commit, and a package that goes takes its word along.
 var floors = [][]string{
-	{"cmd/almadia", "internal/archtest", "internal/bench", "internal/e2e", "internal/mutant/hunt", "internal/stubs", "sdk/go/rawstub"},
+	{"cmd/almadia", "internal/archtest", "internal/badinput", "internal/bench", "internal/e2e", "internal/mutant/hunt", "internal/stubs", "sdk/go/rawstub"},
 	{"server"},
 	{"server/api"},
 	{"server/controller"},
@@ -33,9 +33,10 @@ var guests = []guest{
 	{path: "go.etcd.io/raft/v3", rooms: []string{"raft"}},
 	{path: "go.yaml.in/yaml/v3", rooms: []string{"cmd/almadia"}},
 	{path: "go.uber.org/goleak", rooms: []string{"..."}, files: "*_test.go"},
+	{path: "golang.org/x/net", rooms: []string{"internal/badinput"}, files: "*_test.go"},
 	{path: "golang.org/x/sys", rooms: []string{"storage/vfs"}},
 	{path: "google.golang.org/genproto/googleapis/rpc", rooms: []string{"server/api", "cmd/almadia", "internal/e2e"}},
-	{path: "google.golang.org/grpc", rooms: []string{"gen/...", "internal/rawcodec", "server/api", "server", "cmd/almadia", "internal/e2e", "internal/bench", "sdk/go/rawstub"}},
+	{path: "google.golang.org/grpc", rooms: []string{"gen/...", "internal/rawcodec", "server/api", "server", "cmd/almadia", "internal/badinput", "internal/e2e", "internal/bench", "sdk/go/rawstub"}},
 	{path: "google.golang.org/protobuf", rooms: []string{"..."}},
 }
 

@@ -112,18 +112,22 @@ func (s *Service) newConsumer(stream grpc.ServerStream, client <-chan heard, fir
 		return nil, within("init", err)
 	}
 	c := &consumer{
-		pusher:  s.newPusher(stream, rs, min(beat(silence), s.heartbeat)),
+		pusher:  s.newPusher(stream, first.Init, rs, min(beat(silence), s.heartbeat)),
 		client:  client,
 		byPlace: make(map[place]*reader, len(rs.all)),
 		session: &almadiav1.ConsumeSession{HeartbeatInterval: durationpb.New(silence)},
 	}
 	for _, r := range rs.all {
-		c.byPlace[place{r.name, r.number}] = r
+		c.know(r)
 	}
+	c.took = c.know
 	c.due = true
 	c.credit.begin(first)
 	return c, c.obey(first)
 }
+
+// know has the client's messages find a reader.
+func (c *consumer) know(r *reader) { c.byPlace[place{r.name, r.number}] = r }
 
 // agreedSilence is the longest silence that a client asks for, within the bounds.
 func agreedSilence(init *almadiav1.ConsumeInit) (time.Duration, error) {
@@ -166,6 +170,9 @@ func (c *consumer) run() error {
 // push sends one message, if there is something to tell. Records cost credit; all else is
 // free.
 func (c *consumer) push() (sent bool, err error) {
+	if err := c.follow(); err != nil {
+		return false, err
+	}
 	told := &almadiav1.ConsumeResponse{Session: c.session, Notice: c.notice(), SeekId: c.seekID}
 	const sizeField = 1 + 5
 	resp := newResponse(&c.readers.options, proto.Size(told)+sizeField)

@@ -103,7 +103,7 @@ func receiveAs[In any](receive func(any) error, decode func(*rawcodec.Frame) (In
 	var frame rawcodec.Frame
 	if err := receive(&frame); err != nil {
 		frame.Free()
-		return in, err
+		return in, received(err)
 	}
 	return decode(&frame)
 }

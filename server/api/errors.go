@@ -3,6 +3,7 @@ package api
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"strconv"
 	"strings"
@@ -186,9 +187,9 @@ var rules = []rule{
 	{almadiav1.ErrorReason_ERROR_REASON_UNSUPPORTED_CODEC, codes.InvalidArgument, as(codecFacts),
 		false, 0, "it takes: {allowed_codecs}"},
 	{almadiav1.ErrorReason_ERROR_REASON_RECORD_TOO_LARGE, codes.InvalidArgument, as(recordSizeFacts),
-		false, 0, "send less, or create a topic with a larger max_record_bytes"},
+		false, 0, "send less, or raise it: almadia topic alter {topic} -c max_record_bytes=SIZE"},
 	{almadiav1.ErrorReason_ERROR_REASON_BATCH_TOO_LARGE, codes.InvalidArgument, as(batchSizeFacts),
-		false, 0, "send fewer records at once, or create a topic with a larger max_batch_bytes"},
+		false, 0, "send fewer records at once, or raise it: almadia topic alter {topic} -c max_batch_bytes=SIZE"},
 	{almadiav1.ErrorReason_ERROR_REASON_INVALID_REQUEST, codes.InvalidArgument,
 		as(func(e *batch.FieldError) facts { return facts{"field": e.Field} }), false, 0, ""},
 	{almadiav1.ErrorReason_ERROR_REASON_INVALID_REQUEST, codes.InvalidArgument,
@@ -198,6 +199,8 @@ var rules = []rule{
 
 	{almadiav1.ErrorReason_ERROR_REASON_DATA_CORRUPTED, codes.DataLoss, is(storage.ErrCorrupt),
 		false, 0, "what is stored is damaged; the log of the broker says where, and almadia log verify how much"},
+	{almadiav1.ErrorReason_ERROR_REASON_DATA_CORRUPTED, codes.DataLoss, as(func(*fs.PathError) facts { return facts{} }),
+		false, 0, "what is stored cannot be read; the log of the broker says why"},
 }
 
 // internal is the rule for what no other rule is for: a bug, a panic.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -66,6 +67,7 @@ var samples = []struct {
 	{&controller.FieldError{Field: "partition_count", Problem: "is 0"}, almadiav1.ErrorReason_ERROR_REASON_INVALID_REQUEST, codes.InvalidArgument, "partition_count"},
 	{&meta.ConfigError{Key: "max_batch_bytes", Problem: "is 0"}, almadiav1.ErrorReason_ERROR_REASON_INVALID_REQUEST, codes.InvalidArgument, "max_batch_bytes"},
 	{fmt.Errorf("read log 7: %w", storage.ErrCorrupt), almadiav1.ErrorReason_ERROR_REASON_DATA_CORRUPTED, codes.DataLoss, "log verify"},
+	{fmt.Errorf("read log 7: %w", &fs.PathError{Op: "open", Path: "/data/logs/7-1/1.seg", Err: fs.ErrPermission}), almadiav1.ErrorReason_ERROR_REASON_DATA_CORRUPTED, codes.DataLoss, "cannot be read"},
 	{errors.New("a secret of the broker"), almadiav1.ErrorReason_ERROR_REASON_INTERNAL, codes.Internal, "something went wrong"},
 }
 

@@ -32,7 +32,7 @@ func (p *produceStream) receive() {
 	p.order = new(partition.Order)
 	for p.await(p.hasRoom) {
 		in := produceRequests.Get().(*produceRequest)
-		err := p.stream.RecvMsg(&in.frame)
+		err := received(p.stream.RecvMsg(&in.frame))
 		if err == nil {
 			err = p.takeMessage(in)
 		}

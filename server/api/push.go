@@ -120,10 +120,14 @@ type pusher struct {
 	due      bool            // a message is, with or without records
 	draining <-chan struct{} // closed when that is to be told; nil once it was
 	end      time.Time       // when the stream ends because of that; zero before
+	followed
 }
 
-func (s *Service) newPusher(stream grpc.ServerStream, rs *readers, silence time.Duration) pusher {
-	return pusher{service: s, stream: stream, readers: rs, silence: silence, sent: time.Now(), draining: s.draining.Done()}
+func (s *Service) newPusher(stream grpc.ServerStream, in pushed, rs *readers, silence time.Duration) pusher {
+	return pusher{
+		service: s, stream: stream, readers: rs, silence: silence, sent: time.Now(), draining: s.draining.Done(),
+		followed: followedBy(in, rs),
+	}
 }
 
 // over is why the stream cannot go on, if so: its caller left, or the broker stops and the time
@@ -177,6 +181,7 @@ func (p *pusher) wait(client <-chan heard) (heard, error) {
 	case h := <-client:
 		return h, nil
 	case <-p.readers.watcher.Signal():
+	case <-p.changed: // nil if nothing is followed
 	case <-p.draining:
 	case <-timer.C:
 		p.due = p.due || next == heartbeat

@@ -33,6 +33,9 @@ func (r report) PostCall(err error, took time.Duration) {
 	}
 	code := status.Code(err)
 	level := levelOf(code)
+	if _, ok := errors.AsType[*unreadableError](err); ok {
+		level = slog.LevelDebug
+	}
 	if !r.logger.Enabled(r.ctx, level) {
 		return
 	}
@@ -60,4 +63,18 @@ func levelOf(code codes.Code) slog.Level {
 	default:
 		return slog.LevelDebug
 	}
+}
+
+// unreadableError: a message of the caller that gRPC could not read. It has told the caller so
+// by then, as Internal, and nobody can tell it otherwise; but it is the caller who sent it.
+type unreadableError struct{ error }
+
+func (e *unreadableError) Unwrap() error { return e.error }
+
+// received tells what came of receiving a message.
+func received(err error) error {
+	if status.Code(err) == codes.Internal {
+		return &unreadableError{err}
+	}
+	return err
 }

@@ -21,7 +21,7 @@ func (s *Service) Tail(in *almadiav1.TailRequest, stream grpc.ServerStream) erro
 	if in.MaxRecords > 0 {
 		rs.records = int(in.MaxRecords)
 	}
-	p := s.newPusher(stream, rs, s.heartbeat)
+	p := s.newPusher(stream, in, rs, s.heartbeat)
 	for {
 		if err := rs.failure(); err != nil {
 			return err
@@ -37,6 +37,9 @@ func (s *Service) Tail(in *almadiav1.TailRequest, stream grpc.ServerStream) erro
 
 // tail sends one message of a Tail, or waits.
 func (p *pusher) tail() error {
+	if err := p.follow(); err != nil {
+		return err
+	}
 	told := &almadiav1.TailResponse{Notice: p.notice()}
 	resp := newResponse(&p.readers.options, proto.Size(told))
 	p.readers.fill(resp)

@@ -91,7 +91,7 @@ func (c TopicConfig) Effective() Limits {
 		l.MaxBatchBytes = max(l.MaxBatchBytes, l.MaxRecordBytes)
 	}
 	if l.RetentionTime > 0 {
-		l.SegmentTime = max(l.RetentionTime/segmentsInRetention, leastSegmentTime)
+		l.SegmentTime = max((l.RetentionTime / segmentsInRetention).Truncate(time.Second), leastSegmentTime)
 	}
 	l.SegmentTime = or(c.SegmentTime, l.SegmentTime)
 	return l

@@ -36,7 +36,7 @@ func TestEffectiveConfig(t *testing.T) {
 		{"a smaller batch takes the record along", TopicConfig{MaxBatchBytes: new(int32(kib))}, limits(kib, kib, 128*mib)},
 		{"a larger batch leaves the record", TopicConfig{MaxBatchBytes: new(int32(4 * mib))}, limits(4*mib, mib, 128*mib)},
 		{"both are set", TopicConfig{MaxBatchBytes: new(int32(4 * mib)), MaxRecordBytes: new(int32(3 * mib))}, limits(4*mib, 3*mib, 128*mib)},
-		{"retention for an hour", TopicConfig{RetentionTime: new(time.Hour)}, timed(time.Hour, 514_285_714_285, 0)},
+		{"retention for an hour", TopicConfig{RetentionTime: new(time.Hour)}, timed(time.Hour, 514*time.Second, 0)},
 		{"retention for so short that segments would be many", TopicConfig{RetentionTime: new(time.Second)}, timed(time.Second, time.Minute, 0)},
 		{"retention for ever", TopicConfig{RetentionTime: new(time.Duration(0))}, timed(0, 0, 0)},
 		{"retention for ever, segments by the day", TopicConfig{RetentionTime: new(time.Duration(0)), SegmentTime: new(day)}, timed(0, day, 0)},

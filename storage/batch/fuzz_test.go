@@ -17,7 +17,7 @@ func damaged(err error) bool { return errors.Is(err, ErrCorrupt) || errors.Is(er
 // FuzzParseHeader: what is taken for a header is what Finish and Seal write for it.
 func FuzzParseHeader(f *testing.F) {
 	_, frames := aRun(f)
-	for _, frame := range frames {
+	for _, frame := range append(frames, compressedFrame()) {
 		f.Add(frame)
 		f.Add(frame[:len(frame)/2])
 	}
@@ -35,7 +35,10 @@ func FuzzParseHeader(f *testing.F) {
 			return
 		}
 		buf := make([]byte, HeaderRoom+h.Size-h.PayloadAt)
-		again := Finish(buf, HeaderRoom, Draft{Kind: h.Kind, RecordCount: h.RecordCount, MaxTimestamp: h.MaxTimestamp, PayloadCRC: h.PayloadCRC})
+		again := Finish(buf, HeaderRoom, Draft{
+			Kind: h.Kind, RecordCount: h.RecordCount, MaxTimestamp: h.MaxTimestamp, PayloadCRC: h.PayloadCRC,
+			Codec: h.Codec, Uncompressed: h.Uncompressed, BrokerTime: h.BrokerTime,
+		})
 		if h.Index == 0 {
 			return // no frame is bound to it
 		}
@@ -149,12 +152,24 @@ func FuzzParseReady(f *testing.F) {
 	f.Add(encode(f, &almadiav1.RecordBatch{RecordCount: 3, Payload: payload, PayloadCrc32C: CRC(payload), MaxTimestampMs: 5, BaseOffset: 1}))
 	f.Add(bytes.Join([][]byte{lenField(15, lenField(1, varField(8, 1)), lenField(1)), fixed32Field(5, 2), varField(20, 1)}, nil))
 	f.Add(bytes.Join([][]byte{lenField(15, lenField(1, lenField(6))), fixed32Field(5, 1)}, nil))
+	f.Add(encode(f, &almadiav1.RecordBatch{RecordCount: 3, Payload: payload, Codec: 4, UncompressedBytes: 99, MaxTimestampMs: 5}))
 	f.Fuzz(func(t *testing.T, msg []byte) {
 		ready, err := ParseReady(msg)
 		if err != nil {
 			var field *FieldError
-			if !errors.As(err, &field) && !errors.Is(err, ErrCorrupt) {
+			var codec *CodecError
+			if !errors.As(err, &field) && !errors.As(err, &codec) && !errors.Is(err, ErrCorrupt) {
 				t.Errorf("%v", err)
+			}
+			return
+		}
+		if ready.Codec != None {
+			frame := Finish(append(make([]byte, HeaderRoom), ready.Payload...), HeaderRoom, Draft{
+				RecordCount: ready.RecordCount, MaxTimestamp: ready.MaxTimestamp, PayloadCRC: ready.PayloadCRC, Codec: ready.Codec, Uncompressed: ready.Uncompressed,
+			})
+			sealed := Seal(frame, place)
+			if h, _, _, err := Next(frame); err != nil || h != sealed {
+				t.Errorf("what is accepted makes no frame: %v", err)
 			}
 			return
 		}

@@ -46,6 +46,20 @@ func TestGoldenSegment(t *testing.T) {
 		append([][]byte{segment[:SegmentHeaderSize]}, frames...))
 }
 
+// compressedFrame has every scalar that a frame of records can have.
+func compressedFrame() []byte {
+	payload := []byte("what only a codec can read")
+	frame := Finish(append(make([]byte, HeaderRoom), payload...), HeaderRoom, Draft{
+		RecordCount: 3, MaxTimestamp: 1_600_000_000_000, PayloadCRC: CRC(payload), Codec: Zstd, Uncompressed: 300, BrokerTime: true,
+	})
+	Seal(frame, place)
+	return frame
+}
+
+func TestGoldenCompressedFrame(t *testing.T) {
+	golden(t, "compressed.golden", []string{"frame"}, [][]byte{compressedFrame()})
+}
+
 // What clients get for a frame, and what is stored of what they send.
 func TestGoldenRecords(t *testing.T) {
 	records := []*almadiav1.LogRecord{

@@ -464,7 +464,8 @@ type ConsumeInit struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What to read.
 	Partitions []*PartitionPosition `protobuf:"bytes,1,rep,name=partitions,proto3" json:"partitions,omitempty"` // 2 is kept free for groups.
-	// Or all partitions of these topics.
+	// Or all partitions of these topics. Those that are added later are read from their
+	// beginning, unless until_end is set.
 	Topics []string `protobuf:"bytes,3,rep,name=topics,proto3" json:"topics,omitempty"` // 4 is kept free for patterns of topics.
 	// Where to begin in partitions that say nothing else. Default LATEST.
 	Start *Position `protobuf:"bytes,5,opt,name=start,proto3" json:"start,omitempty"`
@@ -691,7 +692,8 @@ type TailRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What to read.
 	Partitions []*PartitionPosition `protobuf:"bytes,1,rep,name=partitions,proto3" json:"partitions,omitempty"`
-	// Or all partitions of these topics.
+	// Or all partitions of these topics. Those that are added later are read from their
+	// beginning, unless until_end is set.
 	Topics []string `protobuf:"bytes,2,rep,name=topics,proto3" json:"topics,omitempty"`
 	// Where to begin in partitions that say nothing else. Default LATEST.
 	Start *Position `protobuf:"bytes,3,opt,name=start,proto3" json:"start,omitempty"`
