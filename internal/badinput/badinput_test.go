@@ -31,7 +31,7 @@ type testCase struct {
 // allCases are the cases of all rows.
 func allCases() []testCase {
 	return slices.Concat(
-		messageCases(), batchCases(), recordCases(), readCases(), topicCases(), streamCases(),
+		messageCases(), batchCases(), recordCases(), readCases(), topicCases(), changeCases(), streamCases(),
 		connectionCases(), startCases(), damageCases(),
 	)
 }

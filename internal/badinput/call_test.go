@@ -50,12 +50,13 @@ const (
 	batchTooLarge  = almadiav1.ErrorReason_ERROR_REASON_BATCH_TOO_LARGE
 	corruptBatch   = almadiav1.ErrorReason_ERROR_REASON_CORRUPT_BATCH
 	damaged        = almadiav1.ErrorReason_ERROR_REASON_DATA_CORRUPTED
+	etagMismatch   = almadiav1.ErrorReason_ERROR_REASON_ETAG_MISMATCH
 )
 
 var codeOf = map[almadiav1.ErrorReason]codes.Code{
 	invalid: codes.InvalidArgument, noTopic: codes.NotFound, noPartition: codes.NotFound, denied: codes.PermissionDenied,
 	outOfRange: codes.OutOfRange, tooTight: codes.ResourceExhausted, recordTooLarge: codes.InvalidArgument,
-	batchTooLarge: codes.InvalidArgument, corruptBatch: codes.InvalidArgument, damaged: codes.DataLoss,
+	batchTooLarge: codes.InvalidArgument, corruptBatch: codes.InvalidArgument, damaged: codes.DataLoss, etagMismatch: codes.FailedPrecondition,
 }
 
 // raw is the message that consists of these bytes, sent as they are.

@@ -40,7 +40,7 @@ var unaryHandlers = map[string]grpc.MethodHandler{
 	almadiav1.TopicService_UpdateTopic_FullMethodName:   unary(almadiav1.TopicService_UpdateTopic_FullMethodName, decodeAdmin[almadiav1.UpdateTopicRequest], (*Service).UpdateTopic),
 	almadiav1.TopicService_DeleteTopic_FullMethodName:   unary(almadiav1.TopicService_DeleteTopic_FullMethodName, decodeAdmin[almadiav1.DeleteTopicRequest], (*Service).DeleteTopic),
 	almadiav1.TopicService_DeleteRecords_FullMethodName: unary(almadiav1.TopicService_DeleteRecords_FullMethodName, decode[almadiav1.DeleteRecordsRequest], (*Service).DeleteRecords),
-	almadiav1.ClusterService_GetRouting_FullMethodName:  unary(almadiav1.ClusterService_GetRouting_FullMethodName, decode[almadiav1.GetRoutingRequest], (*Service).GetRouting),
+	almadiav1.ClusterService_GetRouting_FullMethodName:  unary(almadiav1.ClusterService_GetRouting_FullMethodName, decodeAdmin[almadiav1.GetRoutingRequest], (*Service).GetRouting),
 	almadiav1.ClusterService_GetConfig_FullMethodName:   unary(almadiav1.ClusterService_GetConfig_FullMethodName, decodeAdmin[almadiav1.GetConfigRequest], (*Service).GetConfig),
 	almadiav1.ClusterService_GetCluster_FullMethodName:  unary(almadiav1.ClusterService_GetCluster_FullMethodName, decodeAdmin[almadiav1.GetClusterRequest], (*Service).GetCluster),
 }
@@ -49,7 +49,7 @@ var streamHandlers = map[string]grpc.StreamHandler{
 	almadiav1.ProduceService_ProduceStream_FullMethodName: converse((*Service).ProduceStream),
 	almadiav1.FetchService_Consume_FullMethodName:         converse((*Service).Consume),
 	almadiav1.FetchService_Tail_FullMethodName:            push(decode[almadiav1.TailRequest], (*Service).Tail),
-	almadiav1.ClusterService_WatchRouting_FullMethodName:  push(decode[almadiav1.WatchRoutingRequest], (*Service).WatchRouting),
+	almadiav1.ClusterService_WatchRouting_FullMethodName:  push(decodeAdmin[almadiav1.WatchRoutingRequest], (*Service).WatchRouting),
 }
 
 // derive gives a description its handlers. The generated interface of the service does not
